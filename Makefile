@@ -1,0 +1,83 @@
+# Everything here works from a fresh clone. Nothing but `make test` asks for root, and it goes on without.
+#   make rehearse   a whole practice ceremony in this terminal
+#   make test       all tests          make lint    style, types and floors
+#   make bench      ratios against peers, measured in one run
+#   make lock       resolve the dependencies anew and write requirements/*.lock
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help rehearse test lint bench lock system clean
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
+SYSTEM := softhsm2 tmux gcc python3-venv
+WORKERS ?= auto
+
+help:
+	@sed -n '2,5s/^#   /  /p' Makefile
+
+# The environment, from nothing. Debian ships Python without ensurepip, so this is the one step that may need a package.
+$(BIN)/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "vestry needs Python 3.11 or newer: sudo apt-get install python3 python3-venv, or make PYTHON=python3.x" >&2; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
+	  || { echo "python3 cannot make a virtual environment yet: sudo apt-get install python3-venv" >&2; exit 2; }
+	@$(PYTHON) -m venv $(VENV)
+
+# One stamp a lock file: a second run finds nothing to do.
+$(VENV)/.runtime: requirements/runtime.lock requirements/build.lock | $(BIN)/pip
+	@echo "preparing $(VENV), once: every package checked against its hash" >&2
+	@$(PIP) -r requirements/build.lock -r requirements/runtime.lock
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.lock $(VENV)/.runtime
+	@$(PIP) -r requirements/dev.lock
+	@touch $@
+
+# Editable, so that the environment always runs this checkout; all it needs is installed by then, so no index is asked.
+$(VENV)/.vestry: pyproject.toml $(VENV)/.runtime
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-index --no-deps --no-build-isolation --editable .
+	@touch $@
+
+rehearse: $(VENV)/.vestry
+	@$(BIN)/vestry rehearse
+
+system:
+	@missing=""; \
+	for tool in softhsm2-util tmux gcc; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	$(PYTHON) -c 'import ensurepip' 2>/dev/null || [[ -x $(BIN)/pip ]] || missing="$$missing python3-venv"; \
+	if [[ -z "$$missing" ]]; then exit 0; fi; \
+	if [[ $$(id -u) -eq 0 ]] && command -v apt-get >/dev/null; then \
+	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(SYSTEM); } \
+	    || echo "apt-get failed; some tests will be skipped" >&2; \
+	else \
+	  echo "some tests will be skipped; for all of them: sudo apt-get install $(SYSTEM)" >&2; \
+	fi
+
+test: system
+	@$(MAKE) --no-print-directory $(VENV)/.dev $(VENV)/.vestry
+	$(BIN)/pytest -n $(WORKERS)
+
+lint: $(VENV)/.dev $(VENV)/.vestry
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict src
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.vestry
+	@for part in benchmarks/bench_*.py; do $(BIN)/python $$part || exit 1; done
+
+# Hashes of every file of each release, for any platform and Python from 3.11 on; no address of any index.
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	--no-emit-index-url --no-emit-find-links --no-annotate $(LOCK_OPTIONS)
+
+lock: $(VENV)/.dev
+	$(LOCK) --group pyproject.toml:build -o requirements/build.lock
+	$(LOCK) pyproject.toml -o requirements/runtime.lock
+	$(LOCK) pyproject.toml --group pyproject.toml:dev -o requirements/dev.lock
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

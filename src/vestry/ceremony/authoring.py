@@ -1,0 +1,124 @@
+"""From the people in the room to drafts that were read: say, gather, preflight, draft, review."""
+
+from __future__ import annotations
+
+from vestry.ceremony import agenda, proof
+from vestry.ceremony import events as e
+from vestry.ceremony.decide import read_review
+from vestry.ceremony.dialogue import Ask, Choose, Confirm, ReadReview
+from vestry.ceremony.drafts import draft
+from vestry.ceremony.room import Room
+from vestry.ceremony.script import DraftStep, GatherStep, PreflightStep, ReviewStep, SayStep
+from vestry.errors import Stopped
+from vestry.machine import preflight
+from vestry.metadata import document
+
+
+def say(room: Room, step: SayStep, index: int) -> None:
+    """Read an instruction out; write down what it asks for."""
+    recorded = {}
+    if not step.record:
+        _insist(room, Confirm("done", step.text, person=room.administrator, yes="it is done"))
+    for label in step.record:
+        answer = ""
+        while not answer.strip():
+            answer = room.ask(Ask("record", f"Write down: {label}.", person=room.administrator, details=(step.text,)))
+        recorded[label] = answer.strip()
+    room.record(e.Said(index, recorded), room.administrator)
+
+
+def gather(room: Room, step: GatherStep, index: int) -> None:
+    """See that everyone is here."""
+    offices = {p.name: p.office for p in room.state.script.people}
+    people = tuple(f"{name}, {offices[name]}" for name in step.people)
+    _insist(
+        room,
+        Confirm(
+            "present",
+            "Look around: is everyone here?",
+            person=room.administrator,
+            details=people,
+            yes="everyone is here",
+        ),
+    )
+    room.record(e.Gathered(index, step.people), room.administrator)
+
+
+def look_at_machine(room: Room, step: PreflightStep, index: int) -> None:
+    """Look at the machine; what does not hold is mended and looked at again, or waived with a reason."""
+    while True:
+        with room.waiting("The machine is looked at"):
+            checks = preflight.take()
+        for name, (verdict, line) in checks.items():
+            room.tell(f"{name}: {verdict}: {line}", good={"pass": True, "stop": False}.get(verdict))
+        bad = agenda.amiss(room.state, step, checks)
+        waived = {}
+        if bad:
+            answer = room.ask(
+                Choose(
+                    "preflight",
+                    "Mend what does not hold, then look again.",
+                    person=room.administrator,
+                    details=tuple(f"{name}: {line}" for name, line in bad.items()),
+                    options=(("again", "look again"), ("waive", "go on in spite of it, with a reason on record")),
+                )
+            )
+            if answer == "again":
+                continue
+            for name, line in bad.items():
+                reason = ""
+                while not reason.strip():
+                    reason = room.ask(
+                        Ask("waive", f"Write why '{name}' may be passed over.", room.administrator, (line,))
+                    )
+                waived[name] = reason.strip()
+        room.record(e.PreflightTaken(index, checks, waived), room.administrator)
+        return
+
+
+def make_drafts(room: Room, step: DraftStep, _: int) -> None:
+    """Draft, then let a client walk the drafts under throwaway keys."""
+    for role in agenda.undrafted(room.state, step):
+        raw = draft(room.state, role)
+        made = document.read(raw, where=f"draft of {role}")
+        room.record(e.Drafted(role, made.version, made.file_sha256, made.digest, len(raw)), room.administrator)
+        room.tell(f"Drafted {role} v{made.version}: {len(raw):,} bytes, expires {made.expires:%Y-%m-%d}", good=True)
+    if agenda.unproved(room.state, step):
+        with room.waiting("A client walks the drafts under throwaway keys"):
+            proof.prove(room.state, at=room.now())
+        digests = {role: doc.digest for role, doc in room.state.documents.items()}
+        room.record(e.DraftProved(proof.CLIENT, digests), room.administrator)
+        room.tell(f"{proof.CLIENT} walked the drafts under throwaway keys and accepts them", good=True)
+
+
+def read_drafts(room: Room, step: ReviewStep, _: int) -> None:
+    """Show each draft's review, to the end; a stop finding ends here."""
+    for role in agenda.unread(room.state, step):
+        shown = read_review(room.state, role, room.now())
+        version = room.state.documents[role].version
+        answers = room.ask(
+            ReadReview(
+                "review",
+                f"Read what {role} v{version} says, to its end.",
+                person=room.administrator,
+                details=("Everyone reads along. What is read here, byte for byte, is what gets signed.",),
+                review=shown,
+            )
+        )
+        room.record(
+            e.ReviewRead(
+                role,
+                shown.new.digest,
+                len(shown.changes),
+                tuple(f"{f.code} {f.where}" for f in shown.findings),
+                dict(answers),
+            ),
+            room.administrator,
+        )
+        room.tell(f"{role} v{version} was read: {len(shown.changes)} changes", good=True)
+
+
+def _insist(room: Room, question: Confirm) -> None:
+    """A step that only people can do: yes goes on, no stops here, to be resumed."""
+    if not room.ask(question):
+        raise Stopped("stopped: not done yet", do="run the same line again to go on")

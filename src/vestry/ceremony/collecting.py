@@ -1,0 +1,189 @@
+"""Collecting signatures: each holder's turn, the destruction of keys that have done their work, and the seals."""
+
+from __future__ import annotations
+
+from random import SystemRandom
+
+from vestry.ceremony import agenda, seal
+from vestry.ceremony import events as e
+from vestry.ceremony.decide import WORDS_TYPED, read_review
+from vestry.ceremony.dialogue import Ask, Choose, Declined, TypeBack
+from vestry.ceremony.drafts import ceremony_key
+from vestry.ceremony.provisioning import abandon, find
+from vestry.ceremony.room import Room
+from vestry.ceremony.script import DestroyStep, KeySpec, SealStep, SignStep
+from vestry.ceremony.signing import sign_reviewed, sign_seal
+from vestry.errors import Refused, TokenTrouble
+from vestry.metadata.review import Reviewed, conclude
+from vestry.text import words
+from vestry.tokens.token import Unlocked
+
+
+def sign(room: Room, step: SignStep, _: int) -> None:
+    """Call holders to sign, in script order, until the step wants no more."""
+    passed_over: set[str] = set()
+    while agenda.unsigned(room.state, step):
+        turns = agenda.turns(room.state, step)
+        if not turns:
+            raise Refused("no key of the script can add the missing signatures", do="note an exception and stop")
+        turn = next((t for t in turns if t.holder not in passed_over), None)
+        if turn is None:
+            passed_over.clear()
+            continue
+        try:
+            _turn(room, step, turn, others=len(turns) > 1)
+        except Declined:
+            passed_over.add(turn.holder)
+            room.tell(f"{turn.holder} is passed over for now")
+
+
+def _turn(room: Room, step: SignStep, turn: agenda.Turn, *, others: bool) -> None:
+    typed = {role: _confirm_words(room, turn.holder, role, others=others) for role in dict(turn.wanted)}
+    by_token: dict[str, list[tuple[str, str]]] = {}
+    for role, name in turn.wanted:
+        by_token.setdefault(room.state.script.key(name).token, []).append((role, name))
+    for token_name, pairs in by_token.items():
+        token = room.token(token_name)
+        why = f"It signs {_list([role for role, _ in pairs])}."
+        with room.unlocked(token_name, token, why) as unlocked:
+            for role, name in pairs:
+                still = {pair for t in agenda.turns(room.state, step) for pair in t.wanted}
+                if (role, name) in still:
+                    _sign_one(room, unlocked, role, name, typed[role])
+
+
+def _confirm_words(room: Room, holder: str, role: str, *, others: bool) -> dict[str, str]:
+    draft = room.state.documents[role]
+    right = words(draft.digest)
+    while True:
+        # Fresh places each time, so that typing them cannot become a habit.
+        places = sorted(SystemRandom().sample(range(1, len(right) + 1), WORDS_TYPED))
+        typed = room.ask(
+            TypeBack(
+                "words",
+                f"Type words {places[0]} and {places[1]} of the digest of {role} v{draft.version}.",
+                person=holder,
+                details=("Someone else reads the words aloud from their own screen or paper.",),
+                digest=draft.digest,
+                positions=tuple(places),
+                otherwise="let another holder go first" if others else "",
+            )
+        )
+        given = typed.split()
+        if [w.lower() for w in given] == [right[p - 1].lower() for p in places]:
+            return {str(p): right[p - 1] for p in places}
+        room.tell(f"These are not words {places[0]} and {places[1]} of {role}. Nothing was signed.", good=False)
+
+
+def reviewed(room: Room, role: str) -> Reviewed:
+    """The draft of `role` as it was read: the review of that moment, concluded with the answers of that moment."""
+    read = room.state.read[role]
+    return conclude(read_review(room.state, role, read.at), read.answers)
+
+
+def _sign_one(room: Room, unlocked: Unlocked, role: str, name: str, typed: dict[str, str]) -> None:
+    spec = room.state.script.key(name)
+    key = ceremony_key(room.state, spec)
+    to_sign = reviewed(room, role)
+    held = find(unlocked, key)
+    serial = room.state.tokens[spec.token].serial
+    intent = room.record(
+        e.SignatureIntended(role, to_sign.digest, key.keyid, name, serial, typed),
+        spec.holder,
+    )
+    try:
+        with room.waiting(f"The token signs {role}; touch it if it blinks"):
+            signature = sign_reviewed(to_sign, key, unlocked, held)
+    except TokenTrouble as error:
+        abandon(room, intent.n, error, spec.holder)
+        raise
+    room.record(e.SignatureAdded(intent.n, role, to_sign.digest, key.keyid, signature.sig), spec.holder)
+    room.tell(f"{spec.holder} signed {role}; the signature verifies with key {key.keyid[:8]}...", good=True)
+
+
+def destroy(room: Room, step: DestroyStep, _: int) -> None:
+    """Destroy the keys of the step, token by token, and look that each is gone."""
+    by_token: dict[str, list[str]] = {}
+    for name in agenda.undestroyed(room.state, step):
+        by_token.setdefault(room.state.script.key(name).token, []).append(name)
+    for token_name, names in by_token.items():
+        token = room.token(token_name)
+        why = f"It destroys {_list(names)} for good; the other keys on it stay."
+        with room.unlocked(token_name, token, why) as unlocked:
+            for name in names:
+                _destroy_one(room, unlocked, name)
+
+
+def _destroy_one(room: Room, unlocked: Unlocked, name: str) -> None:
+    spec = room.state.script.key(name)
+    key = ceremony_key(room.state, spec)
+    held = find(unlocked, key)
+    serial = room.state.tokens[spec.token].serial
+    intent = room.record(e.DestroyIntended(name, key.keyid, spec.token, serial), spec.holder)
+    try:
+        with room.waiting(f"The token destroys key '{name}'"):
+            unlocked.destroy(held)
+        left = keys_left(room, unlocked)
+    except TokenTrouble as error:
+        abandon(room, intent.n, error, spec.holder)
+        raise
+    room.record(e.KeyDestroyed(intent.n, name, key.keyid, left), spec.holder)
+    room.tell(f"Key '{name}' is destroyed; the token no longer lists it", good=True)
+
+
+def keys_left(room: Room, unlocked: Unlocked) -> tuple[str, ...]:
+    """Key ids of this ceremony that the token still lists, and the fingerprints of any others."""
+    ours = {ceremony_key(room.state, k).spki: ceremony_key(room.state, k).keyid for k in _known_keys(room)}
+    listed = unlocked.keys()
+    return tuple(ours.get(k.spki, f"unknown:{k.label}") for k in listed)
+
+
+def _known_keys(room: Room) -> list[KeySpec]:
+    return [k for k in room.state.script.keys if not k.new or k.name in room.state.keys]
+
+
+def seal_ceremony(room: Room, step: SealStep, index: int) -> None:
+    """Have each person of the step say, under a signature, whether the ceremony went as recorded."""
+    if room.state.seal is None:
+        room.record(e.SealOpened(index, dict(room.state.outputs)), room.administrator)
+    head = words(room.state.seal_head)
+    for person in step.by:
+        if person not in room.state.seals:
+            _seal_one(room, person, head)
+
+
+def _seal_one(room: Room, person: str, head: tuple[str, ...]) -> None:
+    verdict = room.ask(
+        Choose(
+            "agree",
+            f"Say, {person}, whether the ceremony went as the transcript has it.",
+            person=person,
+            details=("The head of the transcript, to be read aloud and written on paper:", " ".join(head)),
+            options=(("agree", "I agree, and sign that"), ("disagree", "I do not agree, and sign that")),
+        )
+    )
+    agree = verdict == "agree"
+    reason = ""
+    while not agree and not reason.strip():
+        reason = room.ask(Ask("reason", "Write why not; it is part of what you sign.", person=person))
+    key = seal.sealing_key(room.state, person)
+    spec = next(k for k in _known_keys(room) if ceremony_key(room.state, k).keyid == key.keyid)
+    payload = seal.statement(room.state, person, agree, reason)
+    token = room.token(spec.token)
+    with room.unlocked(spec.token, token, "It signs the seal.") as unlocked:
+        held = find(unlocked, key)
+        intent = room.record(e.SealIntended(person, agree, key.keyid), person)
+        try:
+            with room.waiting("The token signs the seal"):
+                signature = sign_seal(seal.pre_authentication_encoding(payload), key, unlocked, held)
+        except TokenTrouble as error:
+            abandon(room, intent.n, error, person)
+            raise
+    envelope = seal.envelope(payload, key.keyid, signature)
+    room.record(e.Sealed(intent.n, person, agree, reason, envelope), person)
+    room.tell(f"{person} sealed the ceremony and {'agrees' if agree else 'does not agree'}", good=agree)
+
+
+def _list(items: list[str]) -> str:
+    unique = list(dict.fromkeys(items))
+    return unique[0] if len(unique) == 1 else f"{', '.join(unique[:-1])} and {unique[-1]}"

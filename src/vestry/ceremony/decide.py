@@ -1,0 +1,392 @@
+"""`decide`: may this event happen now? Pure, and the only gate to a transcript.
+
+A command is the event that someone wants recorded. The same rules guard a ceremony as it happens and an auditor's
+replay of it years later: an event that would have been refused then fails now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, TypeVar
+
+from vestry.ceremony import agenda, drafts, seal
+from vestry.ceremony import events as e
+from vestry.ceremony import script as s
+from vestry.ceremony.signing import possession_message
+from vestry.ceremony.state import State
+from vestry.errors import Refused
+from vestry.metadata import document
+from vestry.metadata.keys import Key
+from vestry.metadata.review import Review, conclude, review
+from vestry.metadata.thresholds import verify_signature
+from vestry.text import printable, words
+
+StepT = TypeVar("StepT", bound=s.Step)
+
+SERIAL_DIGITS = 4
+WORDS_TYPED = 2
+
+ANSWERS: Mapping[type, type] = {
+    e.InitialiseIntended: e.TokenInitialised,
+    e.GenerateIntended: e.KeyGenerated,
+    e.SignatureIntended: e.SignatureAdded,
+    e.DestroyIntended: e.KeyDestroyed,
+    e.SealIntended: e.Sealed,
+}
+_ANY_TIME = (e.Resumed, e.TroubleMet, e.ExceptionNoted)
+
+
+def decide(state: State | None, command: e.Event, *, at: str) -> tuple[e.Event, ...]:
+    """The events that `command` becomes, or a refusal. `at` is the time it happens, ``YYYY-MM-DDTHH:MM:SSZ``.
+
+    Raises:
+        Refused: the ceremony's rules forbid it now; says why.
+        NotTrusted: a signature in it does not hold.
+    """
+    if state is None:
+        if not isinstance(command, e.Opened):
+            raise Refused("a transcript begins with the event 'opened'")
+        return (command,)
+    if isinstance(command, e.Opened):
+        raise Refused("the transcript is open already")
+    if isinstance(command, _ANY_TIME):
+        return (command,)
+    _answers_what_is_open(state, command)
+    _RULES[type(command)](state, command, at)
+    return (command,)
+
+
+def read_review(state: State, role: str, at: str) -> Review:
+    """The review of the draft of `role` as it stands at the time `at`; the same here and in every replay."""
+    above = {"targets": "root", "bins": "targets"}.get(role)
+    return review(
+        role,
+        state.documents[role],
+        old=state.predecessor if role == "root" else None,
+        delegator=state.documents[above] if above else None,
+        now=datetime.fromisoformat(at),
+    )
+
+
+def serial_digits(serial: str) -> str:
+    """What a holder types of a serial: its last four characters, lower case."""
+    return serial[-SERIAL_DIGITS:].lower()
+
+
+def _answers_what_is_open(state: State, command: e.Event) -> None:
+    intent = state.unanswered
+    answers_one = isinstance(command, (*ANSWERS.values(), e.IntentAbandoned))
+    if intent is None:
+        if answers_one:
+            raise Refused("this result has no intent before it")
+        return
+    if not answers_one or not isinstance(command, (ANSWERS[type(intent.event)], e.IntentAbandoned)):
+        raise Refused(f"the outcome of line {intent.n} is not known yet; it is looked into first")
+    if getattr(command, "intent", None) != intent.n:
+        raise Refused(f"the open intent is line {intent.n}, and the result names another")
+
+
+def _step(state: State, *kinds: type[StepT], index: int | None = None) -> StepT:
+    here = agenda.position(state)
+    steps = state.script.steps
+    if here == len(steps):
+        raise Refused("the ceremony is over")
+    step = steps[here]
+    if not isinstance(step, kinds) or (index is not None and index != here):
+        raise Refused(f"the ceremony is at step {here + 1}, '{printable(step.title)}', and this belongs elsewhere")
+    return step
+
+
+def _spec(state: State, name: str) -> s.KeySpec:
+    try:
+        return state.script.key(name)
+    except StopIteration:
+        raise Refused(f"the script has no key '{printable(name)}'") from None
+
+
+def _token_spec(state: State, name: str) -> s.TokenSpec:
+    try:
+        return state.script.token(name)
+    except StopIteration:
+        raise Refused(f"the script has no token '{printable(name)}'") from None
+
+
+def _confirmed_token(state: State, name: str, serial: str) -> None:
+    facts = state.tokens.get(name)
+    if facts is None or not facts.confirmed:
+        raise Refused(f"the serial of token '{name}' was not read by its holder yet")
+    if facts.serial != serial:
+        raise Refused(f"this is the token with serial {printable(serial)}; '{name}' is {printable(facts.serial)}")
+
+
+def _said(state: State, event: e.Said, _: str) -> None:
+    step = _step(state, s.SayStep, index=event.step)
+    missing = [label for label in step.record if not event.recorded.get(label, "").strip()]
+    if missing:
+        raise Refused(f"'{missing[0]}' was not written down")
+
+
+def _gathered(state: State, event: e.Gathered, _: str) -> None:
+    step = _step(state, s.GatherStep, index=event.step)
+    absent = [p for p in step.people if p not in event.people]
+    if absent:
+        raise Refused(f"{absent[0]} is not here")
+
+
+def _preflight(state: State, event: e.PreflightTaken, _: str) -> None:
+    step = _step(state, s.PreflightStep, index=event.step)
+    for name in step.require:
+        if name not in event.checks:
+            raise Refused(f"the check '{name}' was not made")
+    for name, line in agenda.amiss(state, step, event.checks).items():
+        if not event.waived.get(name, "").strip():
+            raise Refused(f"the check '{name}' says: {line}")
+
+
+def _initialise(state: State, event: e.InitialiseIntended, _: str) -> None:
+    step = _step(state, s.ProvisionStep)
+    spec = _token_spec(state, event.token)
+    if event.token not in agenda.unprovisioned(state, step):
+        raise Refused(f"token '{event.token}' is not to be initialised at this step")
+    if any(k.name in state.keys for k in agenda.new_keys(state, event.token)):
+        raise Refused(f"token '{event.token}' holds a key of this ceremony; it is not erased")
+    if spec.serial and event.serial != spec.serial:
+        raise Refused(f"the script wants serial {spec.serial} for '{event.token}', this is {printable(event.serial)}")
+    taken = {f.serial: name for name, f in state.tokens.items() if name != event.token}
+    if event.serial and event.serial in taken:
+        raise Refused(f"serial {printable(event.serial)} is the token '{taken[event.serial]}'")
+
+
+def _initialised(state: State, event: e.TokenInitialised, _: str) -> None:
+    assert state.unanswered is not None
+    intended = state.unanswered.event
+    if not isinstance(intended, e.InitialiseIntended) or intended.token != event.token:
+        raise Refused("another token was to be initialised")
+    if any(f.serial == event.serial for name, f in state.tokens.items() if name != event.token):
+        raise Refused(f"serial {printable(event.serial)} belongs to another token of this ceremony")
+    if event.keys_before:
+        raise Refused(f"token '{event.token}' still shows {event.keys_before} keys after it was erased")
+
+
+def _token_confirmed(state: State, event: e.TokenConfirmed, _: str) -> None:
+    _step(state, s.ProvisionStep, s.SignStep, s.DestroyStep, s.SealStep)
+    _token_spec(state, event.token)
+    facts = state.tokens.get(event.token)
+    if facts is not None and facts.serial != event.serial:
+        raise Refused(f"token '{event.token}' has serial {printable(facts.serial)}")
+    if any(f.serial == event.serial for name, f in state.tokens.items() if name != event.token):
+        raise Refused(f"serial {printable(event.serial)} belongs to another token of this ceremony")
+    if event.digits != serial_digits(event.serial):
+        raise Refused(
+            f"'{printable(event.digits)}' is not the end of serial {printable(event.serial)}",
+            do="is it the right token? read its label again",
+        )
+
+
+def _generate(state: State, event: e.GenerateIntended, _: str) -> None:
+    step = _step(state, s.ProvisionStep)
+    spec = _spec(state, event.key)
+    if event.token not in step.tokens or spec.token != event.token or not spec.new:
+        raise Refused(f"key '{event.key}' is not made on token '{event.token}' at this step")
+    if event.key in state.keys:
+        raise Refused(f"key '{event.key}' was made already; it is never made twice")
+    _confirmed_token(state, event.token, event.serial)
+    if (event.scheme, event.bits) != (spec.scheme, spec.bits):
+        raise Refused(f"the script wants {spec.scheme} for key '{event.key}'")
+
+
+def _generated(state: State, event: e.KeyGenerated, _: str) -> None:
+    assert state.unanswered is not None
+    intended = state.unanswered.event
+    if not isinstance(intended, e.GenerateIntended) or intended.key != event.key:
+        raise Refused("another key was to be made")
+    key = Key.from_pem(event.public, intended.scheme, where=f"key '{event.key}'")
+    if key.keyid != event.keyid:
+        raise Refused(f"the key id of '{event.key}' is not the hash of the key")
+    twin = next((n for n, f in state.keys.items() if Key.from_pem(f.public, f.scheme).spki == key.spki), None)
+    if twin:
+        raise Refused(f"key '{event.key}' is the same key as '{twin}'")
+    if intended.bits and key.bits != intended.bits:
+        raise Refused(f"key '{event.key}' has {key.bits} bits, the script wants {intended.bits}")
+    weak = [name for name, bad in (("extractable", "yes"), ("sensitive", "no")) if event.facts.get(name) == bad]
+    if weak:
+        raise Refused(f"the token says that key '{event.key}' can leave it ({weak[0]}: {event.facts[weak[0]]})")
+    if not key.verify(bytes.fromhex(event.proof), possession_message(bytes.fromhex(event.challenge))):
+        raise Refused(f"the token did not prove that it holds key '{event.key}'")
+
+
+def _drafted(state: State, event: e.Drafted, _: str) -> None:
+    step = _step(state, s.DraftStep)
+    if event.role not in step.roles:
+        raise Refused(f"'{event.role}' is not drafted at this step")
+    made = document.read(drafts.draft(state, event.role), where=f"draft of {event.role}")
+    seen = (event.version, event.sha256, event.digest, event.length)
+    if (made.version, made.file_sha256, made.digest, len(made.raw)) != seen:
+        raise Refused(f"the draft of {event.role} made from script and keys has other bytes than the event says")
+
+
+def _proved(state: State, event: e.DraftProved, _: str) -> None:
+    _step(state, s.DraftStep)
+    for role, digest in event.digests.items():
+        if role not in state.documents or state.documents[role].digest != digest:
+            raise Refused(f"the draft of {role} that was proved is not the draft at hand")
+
+
+def _read(state: State, event: e.ReviewRead, at: str) -> None:
+    step = _step(state, s.ReviewStep)
+    if event.role not in step.roles:
+        raise Refused(f"'{event.role}' is not reviewed at this step")
+    fresh = read_review(state, event.role, at)
+    if (fresh.new.digest, len(fresh.changes)) != (event.digest, event.changes):
+        raise Refused(f"the review of {event.role} is not of the draft at hand")
+    found = tuple(f"{f.code} {f.where}" for f in fresh.findings)
+    if found != tuple(event.findings):
+        raise Refused(f"the findings on {event.role} are not those the review showed")
+    conclude(fresh, event.answers)
+
+
+def _sign_intended(state: State, event: e.SignatureIntended, _: str) -> None:
+    step = _step(state, s.SignStep)
+    if not agenda.reviewed(state, event.role):
+        raise Refused(f"the draft of {event.role} was not reviewed")
+    if event.digest != state.documents[event.role].digest:
+        raise Refused(f"the digest to sign is not that of the draft of {event.role}")
+    spec = _spec(state, event.key)
+    if not any((event.role, event.key) in turn.wanted for turn in agenda.turns(state, step)):
+        raise Refused(f"a signature of key '{event.key}' on {event.role} is not wanted now")
+    if drafts.ceremony_key(state, spec).keyid != event.keyid:
+        raise Refused(f"key '{event.key}' has another key id")
+    _confirmed_token(state, spec.token, event.serial)
+    right = words(event.digest)
+    typed = {int(place): word for place, word in event.words.items()}
+    if len(typed) < WORDS_TYPED or any(not 1 <= i <= len(right) or right[i - 1] != w for i, w in typed.items()):
+        raise Refused(f"the words typed are not those of the digest of {event.role}")
+
+
+def _signature(state: State, event: e.SignatureAdded, _: str) -> None:
+    assert state.unanswered is not None
+    intended = state.unanswered.event
+    if not isinstance(intended, e.SignatureIntended) or (intended.role, intended.digest, intended.keyid) != (
+        event.role,
+        event.digest,
+        event.keyid,
+    ):
+        raise Refused("the signature is not the one that was intended")
+    _holds(state, event.role, event.keyid, event.sig)
+
+
+def _imported(state: State, event: e.SignatureImported, _: str) -> None:
+    _step(state, s.ImportStep, s.SignStep)
+    if not agenda.reviewed(state, event.role):
+        raise Refused(f"the draft of {event.role} was not reviewed")
+    if event.digest != state.documents[event.role].digest:
+        raise Refused(f"the signature is for another draft of {event.role}")
+    _holds(state, event.role, event.keyid, event.sig)
+
+
+def _holds(state: State, role: str, keyid: str, sig: str) -> None:
+    try:
+        raw = bytes.fromhex(sig)
+    except ValueError:
+        raise Refused("the signature is not hex") from None
+    verify_signature(state.authorities(role), keyid, raw, state.documents[role].signed_bytes)
+
+
+def _import_ended(state: State, event: e.ImportEnded, _: str) -> None:
+    _step(state, s.ImportStep, index=event.step)
+
+
+def _abandoned(_state: State, event: e.IntentAbandoned, _: str) -> None:
+    if not event.found.strip():
+        raise Refused("say what the token shows")
+
+
+def _verified(state: State, event: e.Verified, _: str) -> None:
+    step = _step(state, s.VerifyStep, index=event.step)
+    files = {}
+    for role in step.roles:
+        unmet = [t for t in state.tallies(role) if not t.met]
+        if unmet:
+            raise Refused(f"{role} has {unmet[0].sentence}")
+        signed = state.signed(role)
+        files[drafts.file_name(role, signed.version)] = signed.file_sha256
+    if files != dict(event.files):
+        raise Refused("the signed files are not those made from drafts and signatures")
+
+
+def _destroy(state: State, event: e.DestroyIntended, _: str) -> None:
+    step = _step(state, s.DestroyStep)
+    spec = _spec(state, event.key)
+    if event.key not in agenda.undestroyed(state, step):
+        raise Refused(f"key '{event.key}' is not destroyed at this step")
+    if drafts.ceremony_key(state, spec).keyid != event.keyid:
+        raise Refused(f"key '{event.key}' has another key id")
+    _confirmed_token(state, spec.token, event.serial)
+
+
+def _destroyed(state: State, event: e.KeyDestroyed, _: str) -> None:
+    assert state.unanswered is not None
+    intended = state.unanswered.event
+    if not isinstance(intended, e.DestroyIntended) or (intended.key, intended.keyid) != (event.key, event.keyid):
+        raise Refused("another key was to be destroyed")
+    if event.keyid in event.left:
+        raise Refused(f"the token still lists key '{event.key}'")
+
+
+def _exported(state: State, event: e.Exported, _: str) -> None:
+    _step(state, s.ExportStep, index=event.step)
+    for name, digest in state.outputs.items():
+        if digest not in event.files.values():
+            raise Refused(f"{name} was not among the files written")
+
+
+def _seal_opened(state: State, event: e.SealOpened, _: str) -> None:
+    _step(state, s.SealStep, index=event.step)
+    if state.seal is not None:
+        raise Refused("the seal is open already")
+    if dict(event.subjects) != dict(state.outputs):
+        raise Refused("the seal is not about the outputs of this ceremony")
+
+
+def _seal_intended(state: State, event: e.SealIntended, _: str) -> None:
+    step = _step(state, s.SealStep)
+    if state.seal is None or event.person not in step.by or event.person in state.seals:
+        raise Refused(f"{printable(event.person)} does not seal now")
+    seal.sealing_key(state, event.person, event.keyid)
+
+
+def _sealed(state: State, event: e.Sealed, _: str) -> None:
+    assert state.unanswered is not None
+    intended = state.unanswered.event
+    if not isinstance(intended, e.SealIntended) or (intended.person, intended.agree) != (event.person, event.agree):
+        raise Refused("the seal is not the one that was intended")
+    key = seal.sealing_key(state, event.person, intended.keyid)
+    seal.verify(event.envelope, key, seal.statement(state, event.person, event.agree, event.reason))
+
+
+_RULES: Mapping[type, Callable[[State, Any, str], None]] = {
+    e.Said: _said,
+    e.Gathered: _gathered,
+    e.PreflightTaken: _preflight,
+    e.InitialiseIntended: _initialise,
+    e.TokenInitialised: _initialised,
+    e.TokenConfirmed: _token_confirmed,
+    e.GenerateIntended: _generate,
+    e.KeyGenerated: _generated,
+    e.Drafted: _drafted,
+    e.DraftProved: _proved,
+    e.ReviewRead: _read,
+    e.SignatureIntended: _sign_intended,
+    e.SignatureAdded: _signature,
+    e.SignatureImported: _imported,
+    e.ImportEnded: _import_ended,
+    e.IntentAbandoned: _abandoned,
+    e.Verified: _verified,
+    e.DestroyIntended: _destroy,
+    e.KeyDestroyed: _destroyed,
+    e.Exported: _exported,
+    e.SealOpened: _seal_opened,
+    e.SealIntended: _seal_intended,
+    e.Sealed: _sealed,
+}

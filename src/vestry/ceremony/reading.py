@@ -1,0 +1,380 @@
+"""Reading a ceremony script: TOML in, `Script` out, or one exact error.
+
+Everything the script leaves out is spelled out here (all holders, all roles, all tokens), so that nothing after this
+has to guess. Whether the order of its steps makes sense is for `order.py`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from datetime import date
+from pathlib import Path, PurePosixPath
+from typing import Any, NoReturn, cast
+
+from vestry.ceremony import script as s
+from vestry.ceremony import toml_lines
+from vestry.ceremony.steps import ROLES, Names, read_steps
+from vestry.ceremony.table import Source, Table, alike, nearest, quoted, table, tables, unique, unseen
+from vestry.errors import InputRejected
+from vestry.metadata.intake import read_file
+from vestry.text import printable
+
+MAX_SCRIPT = 256 * 1024
+MAX_INPUT = 16 * 1024 * 1024
+SCHEMES = ("ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "ed25519", "rsassa-pss-sha256")
+RSA_BITS = (3072, 4096)
+PREDECESSOR, ONLINE = "predecessor", "online"
+
+_TABLES = ("ceremony", "people", "root", "targets", "bins", "online", "tokens", "keys", "steps")
+_SECRET_NAME = re.compile(
+    r"(?:^|[_.\s-])(?:user|so|my|the)?(?:pins?|puks?|pincodes?)\d*(?:$|[_.\s-])|passw|passphrase|passcode|secret|private_?key",
+    re.IGNORECASE,
+)
+_ASCII_NAME = re.compile(r"[ -~]+")
+_MODULE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*|/[^\0]+")
+_KEYID = re.compile(r"[0-9a-f]{8,64}")
+_AT = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL)
+
+
+def load(path: Path, *, inputs: Mapping[str, Path] | None = None) -> tuple[s.Script, dict[str, bytes]]:
+    """Read a script and the files it names, each compared with its pin.
+
+    Args:
+        path: The script.
+        inputs: Where an input is, by name (``online``, ``predecessor``); where not given, its path in the script
+            counts, from the script's own folder.
+
+    Raises:
+        InputRejected: the script or an input is not what it must be; says which line to write.
+        MediumTrouble: a file can't be read.
+    """
+    where = str(printable(str(path)))
+    script = read(read_file(path, limit=MAX_SCRIPT), where=where)
+    source = _source(script.text, where)
+    given = inputs or {}
+    names = [i.name for i in script.inputs]
+    for name in given:
+        if name not in names:
+            do = nearest(name, names) if names else "leave it out"
+            raise InputRejected(f"the script names no input {quoted(name)}", where=where, do=do)
+    return script, {i.name: _input(source, i, given.get(i.name, path.parent / i.path)) for i in script.inputs}
+
+
+def pin_place(item: s.Input) -> tuple[tuple[str, str], str]:
+    """Where the pin of an input stands: (table, key), and the line's start as one writes it."""
+    return (("root", "from_sha256"), "from_sha256") if item.name == PREDECESSOR else (("online", "sha256"), "sha256")
+
+
+def _input(source: Source, item: s.Input, path: Path) -> bytes:
+    raw = read_file(path, limit=MAX_INPUT)
+    actual = hashlib.sha256(raw).hexdigest()
+    place, key = pin_place(item)
+    label = f"[{place[0]}]"
+    if not item.sha256:
+        what = f"{label}: {quoted(item.path)} is not pinned"
+        source.bad(place, what, f'add the line {key} = "{actual}"', "E-INPUT-UNPINNED")
+    if item.sha256 != actual:
+        what = f"{label}: {quoted(item.path)} has SHA-256 {actual}, the script says {item.sha256}"
+        do = f'bring the file that was meant; if this is it, write {key} = "{actual}"'
+        source.bad(place, what, do, "E-INPUT-DIFFERS")
+    if b"PRIVATE KEY" in raw:
+        what = f"{label}: {quoted(item.path)} holds a private key"
+        source.bad(place[:1], what, "give the public half alone", "E-SECRET")
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError:
+        source.bad(place[:1], f"{label}: {quoted(item.path)} is not text in UTF-8", "bring the file as it was made")
+    return raw
+
+
+def read(raw: bytes, *, where: str) -> s.Script:
+    """The script that `raw`, TOML in UTF-8, says. `where` is its name for errors.
+
+    Raises:
+        InputRejected: one line with file and line, what is wrong, and what to write instead.
+    """
+    text = _text(raw, where)
+    data = _toml(text, where)
+    source = _source(text, where)
+    _no_secrets(source)
+    for name in data:
+        if name not in _TABLES:
+            source.bad((name,), f"the table {quoted(name)} is not known", nearest(name, _TABLES))
+    return _script(source, data, text, hashlib.sha256(raw).hexdigest())
+
+
+def _source(text: str, where: str) -> Source:
+    return Source(where, toml_lines.lines(text.replace("\r\n", "\n")))
+
+
+def _text(raw: bytes, where: str) -> str:
+    if len(raw) > MAX_SCRIPT:
+        raise InputRejected(f"a script has at most {MAX_SCRIPT // 1024} KiB, this has {len(raw):,} bytes", where=where)
+    if raw.startswith(b"\xef\xbb\xbf"):
+        _refuse(where, 1, "the script begins with a byte order mark", "save it as UTF-8 without one")
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        _refuse(where, line, f"byte {raw[error.start]:#04x} is not UTF-8", "save the script as UTF-8")
+    for at, name in unseen(text.replace("\r\n", " \n")):
+        if text[at] not in "\t\n":
+            line = text.count("\n", 0, at) + 1
+            _refuse(where, line, f"{name} is a character that does not show", "write the line without it")
+    return text
+
+
+def _toml(text: str, where: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        found = _AT.fullmatch(str(error))
+        said, line, column = found.groups() if found else (str(error), None, None)
+        number = int(line) if line else text.rstrip("\n").count("\n") + 1
+        if "overwrite" in said or "twice" in said or "Cannot mutate" in said or "more than once" in said:
+            _refuse(where, number, "this name or table is written twice", "write it once")
+        at = f" at column {column}" if column else " at the end of the script"
+        _refuse(where, number, f"this is not TOML{at}: {printable(said, 100)}", "see the lines around it")
+    except (ValueError, RecursionError):
+        _refuse(where, 1, "this is not TOML: a number is too long, or lists lie too deep", "write it plainly")
+
+
+def _refuse(where: str, line: int, what: str, do: str) -> NoReturn:
+    raise InputRejected(what, where=f"{where}:{line}", do=do, code="E-SCRIPT")
+
+
+def _no_secrets(source: Source) -> None:
+    for path in sorted(source.lines, key=lambda p: source.lines[p]):
+        if path and isinstance(path[-1], str) and _SECRET_NAME.search(path[-1]):
+            source.bad(
+                path,
+                f"{quoted(path[-1])}: a script has no place for a secret",
+                "remove the line, and change the secret if it was a real one; its holder types it in the ceremony",
+                "E-SECRET",
+            )
+
+
+def _script(source: Source, data: Mapping[str, Any], text: str, sha256: str) -> s.Script:
+    head = table(source, data, "ceremony", 'title, kind ("root" or "rotation") and repository')
+    assert head is not None
+    head.only(("title", "kind", "repository", "date", "rehearsal"))
+    title = head.text("title", "Root key ceremony")
+    kind = cast("s.Kind", head.choice("kind", ("root", "rotation")))
+    repository = head.text("repository", "pypi.org")
+    day, rehearsal = _date(head), head.yes("rehearsal")
+    people = _people(source, data)
+    root, predecessor = _root(source, data, kind)
+    targets = _targets(source, data, kind)
+    bins = _bins(source, data)
+    online, online_scheme = _online(source, data)
+    if online and predecessor and alike(_file(online)) == alike(_file(predecessor)):
+        source.bad(("online", "public_key"), "[online]: both inputs have the same file name", "give one another name")
+    tokens = _tokens(source, data, people)
+    keys = _keys(source, data, people, tokens)
+    drafted = tuple(r for r, there in (("root", True), ("targets", targets), ("bins", bins)) if there)
+    names = Names(
+        people=tuple(p.name for p in people),
+        roles=drafted if kind == "root" else ("root",),
+        tokens=tuple(t.name for t in tokens),
+        provisioned=tuple(t.name for t in tokens if any(k.token == t.name and k.new for k in keys)),
+        sealers=tuple(dict.fromkeys(k.holder for k in keys if "root" in k.roles)),
+    )
+    return s.Script(
+        title=title,
+        kind=kind,
+        repository=repository,
+        people=people,
+        tokens=tokens,
+        keys=keys,
+        root=root,
+        steps=read_steps(tables(source, data, "steps"), names, source),
+        targets=targets,
+        bins=bins,
+        online=online,
+        online_scheme=online_scheme,
+        predecessor=predecessor,
+        date=day,
+        rehearsal=rehearsal,
+        text=text,
+        sha256=sha256,
+    )
+
+
+def _date(head: Table) -> str:
+    value = head.values.get("date", "")
+    if type(value) is date:
+        return value.isoformat()
+    if type(value) is str and re.fullmatch(r"\d{4}-\d\d-\d\d", value, re.ASCII):
+        try:
+            return date.fromisoformat(value).isoformat()
+        except ValueError:
+            head.bad("date", f"date {quoted(value)} is not in the calendar", "write date = 2026-11-23")
+    if head.has("date"):
+        head.bad("date", f"date {quoted(value)} is not a day", "write date = 2026-11-23")
+    return ""
+
+
+def _people(source: Source, data: Mapping[str, Any]) -> tuple[s.Person, ...]:
+    found = tables(source, data, "people")
+    if not found:
+        source.bad((), "there are no [[people]]", "add each person, with name and office")
+    people = []
+    for item in found:
+        item.only(("name", "office"))
+        name = item.text("name", "Alice", longest=64)
+        office = item.choice("office", ("administrator", "holder", "witness"))
+        people.append(s.Person(name, cast("s.Office", office)))
+    unique(found, "name", [p.name for p in people])
+    return tuple(people)
+
+
+def _threshold(item: Table) -> int:
+    return item.number("threshold", 1, 1000, 2)
+
+
+def _root(source: Source, data: Mapping[str, Any], kind: s.Kind) -> tuple[s.RoleSpec, s.Input | None]:
+    item = table(source, data, "root", "threshold and expires")
+    assert item is not None
+    item.only(("threshold", "expires", "from", "from_sha256"))
+    role = s.RoleSpec(_threshold(item), item.days("expires"))
+    if kind == "root":
+        for name in ("from", "from_sha256"):
+            if item.has(name):
+                item.bad(name, f"{name} belongs to a rotation", 'leave it out, or write kind = "rotation"')
+        return role, None
+    return role, s.Input(PREDECESSOR, _path(item, "from", "1.root.json"), item.sha256("from_sha256"))
+
+
+def _targets(source: Source, data: Mapping[str, Any], kind: s.Kind) -> s.RoleSpec | None:
+    item = table(source, data, "targets", "")
+    if item is None:
+        return None
+    item.only(("threshold", "expires"))
+    # A rotation does not draft targets: it only says whose keys the new root names for it.
+    days = item.days("expires") if kind == "root" or item.has("expires") else 0
+    return s.RoleSpec(_threshold(item), days)
+
+
+def _bins(source: Source, data: Mapping[str, Any]) -> s.BinsSpec | None:
+    item = table(source, data, "bins", "")
+    if item is None:
+        return None
+    item.only(("threshold", "expires", "number", "style"))
+    style = item.choice("style", ("succinct", "prefixes"), default="succinct")
+    return s.BinsSpec(
+        _threshold(item),
+        item.days("expires"),
+        item.number("number", 2, 65536, 16384, default=16384),
+        "prefixes" if style == "prefixes" else "succinct",
+    )
+
+
+def _online(source: Source, data: Mapping[str, Any]) -> tuple[s.Input | None, str]:
+    item = table(source, data, "online", "")
+    if item is None:
+        return None, ""
+    item.only(("public_key", "sha256", "scheme"))
+    path = _path(item, "public_key", "online.pem")
+    return s.Input(ONLINE, path, item.sha256("sha256")), item.choice("scheme", SCHEMES, default="")
+
+
+def _path(item: Table, name: str, example: str) -> str:
+    value = item.text(name, example, longest=1000)
+    if PurePosixPath(value).name in ("", "..") or value.endswith("/"):
+        item.bad(name, f"{name} {quoted(value)} is not a file", f'write {name} = "{example}"')
+    return value
+
+
+def _file(item: s.Input) -> str:
+    return PurePosixPath(item.path).name
+
+
+def _ascii(item: Table, name: str, value: str) -> str:
+    if not _ASCII_NAME.fullmatch(value):
+        item.bad(name, f"{name} {quoted(value)} has letters that a token can't keep", "write it in ASCII")
+    return value
+
+
+def _tokens(source: Source, data: Mapping[str, Any], people: tuple[s.Person, ...]) -> tuple[s.TokenSpec, ...]:
+    found = tables(source, data, "tokens")
+    holders = [p.name for p in people]
+    tokens = []
+    for item in found:
+        item.only(("name", "holder", "use", "module", "serial", "security_officer"))
+        name = _ascii(item, "name", item.text("name", "alice", longest=32))
+        holder = item.named("holder", holders, "person", "[[people]]")
+        use = item.choice("use", ("pkcs11", "software"))
+        officer = item.choice("security_officer", ("holder", "forgotten"), default="forgotten")
+        serial = _ascii(item, "serial", item.text("serial", "12345678", longest=64)) if item.has("serial") else ""
+        tokens.append(
+            s.TokenSpec(
+                name,
+                holder,
+                "software" if use == "software" else "pkcs11",
+                _module(item, use),
+                serial,
+                "holder" if officer == "holder" else "forgotten",
+            )
+        )
+    unique(found, "name", [t.name for t in tokens])
+    return tuple(tokens)
+
+
+def _module(item: Table, use: str) -> str:
+    if use == "software":
+        if item.has("module"):
+            item.bad("module", "a software token has no module", 'leave it out, or write use = "pkcs11"')
+        return ""
+    module = item.text("module", "softhsm2", longest=500)
+    if not _MODULE.fullmatch(module):
+        do = "write a name such as softhsm2, ykcs11 or opensc, or the whole path of the module"
+        item.bad("module", f"module {quoted(module)} is neither a name nor a whole path", do)
+    return module
+
+
+def _keys(
+    source: Source, data: Mapping[str, Any], people: tuple[s.Person, ...], tokens: tuple[s.TokenSpec, ...]
+) -> tuple[s.KeySpec, ...]:
+    found = tables(source, data, "keys")
+    if not found:
+        source.bad((), "there are no [[keys]]", "add each key, with name, holder, token, roles and scheme")
+    keys = []
+    for item in found:
+        item.only(("name", "holder", "token", "roles", "scheme", "bits", "keyid", "leaves"))
+        name = _ascii(item, "name", item.text("name", "alice-root", longest=64))
+        holder = item.named("holder", [p.name for p in people], "person", "[[people]]")
+        token = item.named("token", [t.name for t in tokens], "token", "[[tokens]]")
+        roles = item.some_of("roles", ROLES, "role that a key here may have", default=None)
+        read_kind: Callable[[Table], tuple[str, int, str]] = _kept if item.has("keyid") else _made
+        scheme, bits, keyid = read_kind(item)
+        leaves = item.yes("leaves")
+        if leaves and not keyid:
+            item.bad("leaves", "a new key can't leave", "leave this out, or write its keyid in the predecessor")
+        keys.append(s.KeySpec(name, holder, token, roles, scheme, bits, keyid, leaves))
+    unique(found, "name", [k.name for k in keys])
+    return tuple(keys)
+
+
+def _kept(item: Table) -> tuple[str, int, str]:
+    for name in ("scheme", "bits"):
+        if item.has(name):
+            item.bad(name, f"a key has {name} when it is new and keyid when it exists", "write one of them")
+    keyid = item.text("keyid", "94c3d5e1")
+    if not _KEYID.fullmatch(keyid):
+        item.bad("keyid", f"keyid {quoted(keyid)} is not a key id", "write its first 8 to 64 digits, in lower case")
+    return "", 0, keyid
+
+
+def _made(item: Table) -> tuple[str, int, str]:
+    scheme = item.choice("scheme", SCHEMES)
+    if not scheme.startswith("rsa"):
+        if item.has("bits"):
+            item.bad("bits", f"bits is for RSA alone, and {scheme} has its own length", "leave it out")
+        return scheme, 0, ""
+    bits = item.number("bits", 0, 2**31, 3072, default=3072)
+    if bits not in RSA_BITS:
+        item.bad("bits", f"bits {bits} is not a length that is made here", "write 3072 or 4096")
+    return scheme, bits, ""

@@ -1,0 +1,91 @@
+"""Intents without a result: read the token, say what it shows, and close them. Nothing is tried again blindly."""
+
+from __future__ import annotations
+
+from vestry.ceremony import events as e
+from vestry.ceremony.collecting import keys_left
+from vestry.ceremony.dialogue import Confirm
+from vestry.ceremony.provisioning import keep
+from vestry.ceremony.room import Room
+from vestry.ceremony.state import Intent
+from vestry.errors import Stopped
+from vestry.text import printable
+
+
+def resolve(room: Room) -> None:
+    """Look into the open intent, if there is one, and record what was found."""
+    intent = room.state.unanswered
+    if intent is None:
+        return
+    room.tell(f"Line {intent.n} of the transcript has no result: the outcome is unknown. The token is read first.")
+    event = intent.event
+    if isinstance(event, e.InitialiseIntended):
+        _initialise(room, intent, event)
+    elif isinstance(event, e.GenerateIntended):
+        _generate(room, intent, event)
+    elif isinstance(event, e.DestroyIntended):
+        _destroy(room, intent, event)
+    else:
+        _signature(room, intent)
+
+
+def _initialise(room: Room, intent: Intent, event: e.InitialiseIntended) -> None:
+    spec = room.state.script.token(event.token)
+    known = {*event.others, *(f.serial for f in room.state.tokens.values())}
+    strays = [
+        f"serial {t.info.serial}, label '{t.info.label}', {len(t.public_keys())} keys"
+        for t in room.bench.tokens(spec)
+        if t.info.initialised and t.info.serial not in known
+    ]
+    found = f"initialised and not used: {'; '.join(strays)}" if strays else "no token was initialised"
+    _abandon(room, intent, found)
+
+
+def _generate(room: Room, intent: Intent, event: e.GenerateIntended) -> None:
+    spec = room.state.script.key(event.key)
+    token = room.token(event.token)
+    with room.unlocked(event.token, token, f"It is read: was key '{event.key}' made before the stop?") as unlocked:
+        listed = unlocked.keys()
+        made = next((k for k in listed if k.label == event.key), None)
+        if made is None:
+            _abandon(room, intent, f"the token holds no key '{event.key}'")
+        else:
+            keep(room, intent.n, spec, unlocked, made, found=True)
+            room.tell(f"Key '{event.key}' was made before the stop; it is that one, not a second", good=True)
+
+
+def _destroy(room: Room, intent: Intent, event: e.DestroyIntended) -> None:
+    token = room.token(event.token)
+    with room.unlocked(event.token, token, f"It is read: is key '{event.key}' gone?") as unlocked:
+        left = keys_left(room, unlocked)
+        if event.keyid in left:
+            _abandon(room, intent, f"the token still lists key '{event.key}'")
+        else:
+            room.record(e.KeyDestroyed(intent.n, event.key, event.keyid, left), intent.by)
+            room.tell(f"Key '{event.key}' was destroyed before the stop", good=True)
+
+
+def _signature(room: Room, intent: Intent) -> None:
+    event = intent.event
+    what = "the seal" if isinstance(event, e.SealIntended) else f"the signature on {getattr(event, 'role', '')}"
+    go_on = room.ask(
+        Confirm(
+            "outcome",
+            f"Decide how to go on: {what} by {printable(intent.by)} was cut off.",
+            person=intent.by,
+            details=(
+                "The token may have signed; it keeps no record, and no signature was kept here.",
+                "Signing again is safe: it signs the same bytes, the ones that were read.",
+            ),
+            yes="note it and sign again",
+            no="stop here",
+        )
+    )
+    if not go_on:
+        raise Stopped("stopped with an outcome unknown", do="run the same line again to go on")
+    _abandon(room, intent, "a token keeps no record of signatures; none was kept; the same bytes are signed again")
+
+
+def _abandon(room: Room, intent: Intent, found: str) -> None:
+    room.record(e.IntentAbandoned(intent.n, str(printable(found))), intent.by)
+    room.tell(f"Looked into line {intent.n}: {found}", good=True)

@@ -1,0 +1,184 @@
+"""The room a ceremony happens in: its folder, transcript, tokens, clock and people, and the state so far."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+from vestry.ceremony import agenda, outputs
+from vestry.ceremony import events as e
+from vestry.ceremony.bench import Bench
+from vestry.ceremony.clock import Clock
+from vestry.ceremony.decide import decide, serial_digits
+from vestry.ceremony.dialogue import Confirm, Front, Noted, Question, Secret, TypeBack
+from vestry.ceremony.drafts import ceremony_key
+from vestry.ceremony.state import State, evolve
+from vestry.ceremony.transcript import Transcript
+from vestry.errors import Stopped, TokenTrouble
+from vestry.text import Safe, printable
+from vestry.tokens.token import Token, Unlocked
+
+T = TypeVar("T")
+
+_PIN_REFUSED = ("E-PIN-WRONG", "E-PIN-LENGTH")
+
+
+class Room:
+    """Everything a step needs. `state` changes only through `record`."""
+
+    def __init__(self, folder: Path, transcript: Transcript, state: State, front: Front, bench: Bench, clock: Clock):
+        self.folder, self.front, self.bench, self.clock = folder, front, bench, clock
+        self.state = state
+        self._transcript = transcript
+
+    @property
+    def administrator(self) -> str:
+        """Who acts where no holder does."""
+        people = self.state.script.people
+        return next((p.name for p in people if p.office == "administrator"), people[0].name)
+
+    def now(self) -> str:
+        """The time, as events have it."""
+        return self.clock.now().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    def record(self, event: e.Event, by: str) -> e.Recorded:
+        """Decide, append and sync, then fold and show: nothing is on a screen that is not on disk."""
+        at = self.now()
+        for admitted in decide(self.state, event, at=at):
+            recorded = self._transcript.append(admitted, by, at=datetime.fromisoformat(at))
+            self.state = evolve(self.state, recorded)
+        outputs.write(self.state, self.folder, event)
+        self.front.show(self.state)
+        return recorded
+
+    def ask(self, question: Question[T]) -> T:
+        """Ask; an exception noted meanwhile is recorded and the question asked again."""
+        while True:
+            try:
+                return self.front.ask(question)
+            except Noted as noted:
+                self.record(e.ExceptionNoted(agenda.position(self.state), str(printable(noted.text))), question.person)
+
+    def tell(self, line: str, *, good: bool | None = None) -> None:
+        """One line of narration."""
+        self.front.tell(printable(line), good=good)
+
+    @contextmanager
+    def waiting(self, what: str) -> Iterator[None]:
+        """Say that something works, until it is done."""
+        self.front.waiting(printable(what))
+        try:
+            yield
+        finally:
+            self.front.waiting("")
+
+    def trouble(self, error: TokenTrouble, token: str) -> None:
+        """Record a token's trouble and show it."""
+        self.record(e.TroubleMet(token, error.code, str(printable(error.what))), self.holder(token))
+        self.front.trouble(error, self.meaning())
+
+    def meaning(self) -> str:
+        """What a failure at this moment means for keys and signatures."""
+        intent = self.state.unanswered
+        if intent is None:
+            return "Nothing was signed, made or erased by this."
+        return f"The outcome of line {intent.n} is not known yet. It is looked into before anything else."
+
+    def holder(self, token: str) -> str:
+        """Whose token it is."""
+        return next((t.holder for t in self.state.script.tokens if t.name == token), self.administrator)
+
+    def describe(self, token: str, serial: str, model: str) -> Safe:
+        """A token in words: holder, model, serial."""
+        return printable(f"{self.holder(token)}'s token '{token}' ({model.strip() or 'model untold'}), serial {serial}")
+
+    def token(self, name: str) -> Token:
+        """The physical token that `name` stands for, recognised by serial or public key and confirmed by its holder."""
+        spec = self.state.script.token(name)
+        facts = self.state.tokens.get(name)
+        if facts is not None:
+            token = self.bench.by_serial(spec, facts.serial)
+        else:
+            held = next(k for k in self.state.script.keys if k.token == name)
+            token = self.bench.holding(spec, ceremony_key(self.state, held))
+        if facts is None or not facts.confirmed:
+            self.confirm_serial(name, token)
+        return token
+
+    def confirm_serial(self, name: str, token: Token) -> None:
+        """Have the holder read the last characters of the serial, until they are right."""
+        info = token.info
+        while True:
+            typed = self.ask(
+                TypeBack(
+                    "digits",
+                    f"Type the last four characters of the serial of {self.holder(name)}'s token.",
+                    person=self.holder(name),
+                    details=(self.describe(name, info.serial, info.model),),
+                )
+            )
+            if typed.strip().lower() == serial_digits(info.serial):
+                break
+            self.tell(f"'{typed.strip()}' is not the end of serial {info.serial}. Is it the right token?", good=False)
+        digits = typed.strip().lower()
+        self.record(e.TokenConfirmed(name, info.serial, digits), self.holder(name))
+
+    @contextmanager
+    def unlocked(self, name: str, token: Token, why: str) -> Iterator[Unlocked]:
+        """The token behind its PIN. Each try is typed by the holder; the last one is asked for first."""
+        holder = self.holder(name)
+        with ExitStack() as stack:
+            while True:
+                info = token.info
+                if info.tries == "locked":
+                    raise TokenTrouble(
+                        f"the PIN of {self.describe(name, info.serial, info.model)} is locked",
+                        do="use another holder's key, or reset it outside this ceremony",
+                        code="E-PIN-LOCKED",
+                    )
+                self._ask_before_last_try(holder, info.tries, info.tries_left)
+                pin = self.ask(
+                    Secret(
+                        "pin",
+                        f"Type the PIN of {self.describe(name, info.serial, info.model)}.",
+                        person=holder,
+                        details=(str(printable(why)),),
+                        warning=_tries(info.tries, info.tries_left),
+                    )
+                )
+                try:
+                    with self.waiting("The token checks the PIN"):
+                        unlocked = stack.enter_context(token.unlock(pin))
+                    break
+                except TokenTrouble as error:
+                    if error.code not in _PIN_REFUSED:
+                        raise
+                    self.trouble(error, name)
+                finally:
+                    pin.wipe()
+            yield unlocked
+
+    def _ask_before_last_try(self, holder: str, tries: str, left: int | None) -> None:
+        if tries != "last" and left != 1:
+            return
+        go_on = self.ask(
+            Confirm(
+                "last-try",
+                "Decide whether to use the last try.",
+                person=holder,
+                details=("The token allows one more PIN. If it is wrong, the token locks and its keys are lost.",),
+                yes="use the last try",
+                no="stop here",
+            )
+        )
+        if not go_on:
+            raise Stopped("stopped before the last PIN try", do="run the same line again to go on")
+
+
+def _tries(tries: str, left: int | None) -> str:
+    if left is not None:
+        return f"{left} {'try' if left == 1 else 'tries'} left."
+    return {"low": "A wrong PIN was typed before: few tries are left.", "last": "One try is left."}.get(tries, "")

@@ -1,0 +1,224 @@
+"""A ceremony script as typed data. `reading.py` makes it from TOML, `order.py` proves its order before the day.
+
+A script is complete: what is not in it cannot happen in the ceremony, exceptions aside. The schema has no place for a
+secret. Every file it names is an `Input`, pinned by SHA-256.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Office = Literal["administrator", "holder", "witness"]
+Kind = Literal["root", "rotation"]
+
+
+@dataclass(frozen=True)
+class Person:
+    """Someone with a part in the ceremony. `name` is unique in a script."""
+
+    name: str
+    office: Office
+
+
+@dataclass(frozen=True)
+class TokenSpec:
+    """A token by the script's own name for it. `module` is a well-known name (``softhsm2``, ``ykcs11``, ``opensc``) or
+    an absolute path; empty for software tokens. `serial` is empty where it is only known once initialised.
+    `security_officer` says what becomes of the SO PIN: typed by the holder, or random and forgotten."""
+
+    name: str
+    holder: str
+    use: Literal["pkcs11", "software"]
+    module: str = ""
+    serial: str = ""
+    security_officer: Literal["holder", "forgotten"] = "forgotten"
+
+
+@dataclass(frozen=True)
+class KeySpec:
+    """A key by the script's own name for it.
+
+    A new key has a `scheme` (and `bits` for RSA) and is generated on `token`. A key that the predecessor already
+    names has its `keyid` instead; `leaves` says that the new root no longer names it.
+    """
+
+    name: str
+    holder: str
+    token: str
+    roles: tuple[str, ...]
+    scheme: str = ""
+    bits: int = 0
+    keyid: str = ""
+    leaves: bool = False
+
+    @property
+    def new(self) -> bool:
+        """Whether this ceremony generates it."""
+        return not self.keyid
+
+
+@dataclass(frozen=True)
+class RoleSpec:
+    """Threshold of a role and its life in days, counted from the script's date at 00:00:00Z."""
+
+    threshold: int
+    days: int
+
+
+@dataclass(frozen=True)
+class BinsSpec:
+    """The role `bins` and the hash bins below it. `number` is a power of two, 2 to 65,536 (PEP 458 takes 16,384).
+
+    `style` is ``succinct`` (TAP 15) or ``prefixes`` (explicit path_hash_prefixes).
+    """
+
+    threshold: int
+    days: int
+    number: int = 16384
+    style: Literal["succinct", "prefixes"] = "succinct"
+
+
+@dataclass(frozen=True)
+class Input:
+    """A file the script names: its path as written, and the SHA-256 it must have, in hex."""
+
+    name: str
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """Common to all steps. `line` is the line of its ``[[steps]]`` in the script; `title` a few words for the rail."""
+
+    title: str
+    line: int = 0
+
+
+@dataclass(frozen=True)
+class SayStep(Step):
+    """An instruction to people; each entry of `record` is something to write down (a bag number, a serial)."""
+
+    text: str = ""
+    record: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class GatherStep(Step):
+    """Everyone named is present; an administrator says so."""
+
+    people: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class PreflightStep(Step):
+    """The machine is looked at; checks named in `require` must pass or be waived as an exception."""
+
+    require: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ProvisionStep(Step):
+    """Initialise each token, set its PIN, generate its keys, read them back, prove possession."""
+
+    tokens: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class DraftStep(Step):
+    """Draft the documents of `roles`, and prove them with throwaway keys and a real client."""
+
+    roles: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ReviewStep(Step):
+    """Read the drafts of `roles` and answer what was found."""
+
+    roles: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SignStep(Step):
+    """Collect signatures on `roles`: up to each threshold, or of every key that may sign."""
+
+    roles: tuple[str, ...] = ()
+    signers: Literal["threshold", "all"] = "threshold"
+
+
+@dataclass(frozen=True)
+class VerifyStep(Step):
+    """Verify the signed documents of `roles` as a client would."""
+
+    roles: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class DestroyStep(Step):
+    """Destroy the keys of `roles` on their tokens, and look that they are gone."""
+
+    roles: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ExportStep(Step):
+    """Write to a medium: ``online`` the signed metadata, ``all`` everything but secrets."""
+
+    what: Literal["online", "all"] = "online"
+    to: str = "export"
+
+
+@dataclass(frozen=True)
+class ImportStep(Step):
+    """Take in signatures of `role` that holders made elsewhere, from a folder."""
+
+    role: str = "root"
+
+
+@dataclass(frozen=True)
+class SealStep(Step):
+    """Each of `by` signs, with a root key, that the ceremony went as recorded, or that it did not."""
+
+    by: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Script:
+    """A whole script. `text` is the file as read, `sha256` its digest; `date` is ``YYYY-MM-DD`` or empty (then the day
+    the transcript is opened counts). `rehearsal` scripts are for practice and mark their documents so."""
+
+    title: str
+    kind: Kind
+    repository: str
+    people: tuple[Person, ...]
+    tokens: tuple[TokenSpec, ...]
+    keys: tuple[KeySpec, ...]
+    root: RoleSpec
+    steps: tuple[Step, ...]
+    targets: RoleSpec | None = None
+    bins: BinsSpec | None = None
+    online: Input | None = None
+    online_scheme: str = ""
+    predecessor: Input | None = None
+    date: str = ""
+    rehearsal: bool = False
+    text: str = field(default="", repr=False)
+    sha256: str = ""
+
+    @property
+    def inputs(self) -> tuple[Input, ...]:
+        """All files the script names."""
+        return tuple(i for i in (self.predecessor, self.online) if i is not None)
+
+    def key(self, name: str) -> KeySpec:
+        """The key of that name (KeyError if none)."""
+        return next(k for k in self.keys if k.name == name)
+
+    def token(self, name: str) -> TokenSpec:
+        """The token of that name."""
+        return next(t for t in self.tokens if t.name == name)
+
+    def keys_of(self, role: str) -> tuple[KeySpec, ...]:
+        """Keys that the new document of `role`'s delegator names, in script order."""
+        return tuple(k for k in self.keys if role in k.roles and not k.leaves)

@@ -1,0 +1,251 @@
+"""The state of a ceremony, and `evolve`: the fold that makes it from events. Pure; nothing of it is ever stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+from vestry.ceremony import drafts, reading
+from vestry.ceremony import events as e
+from vestry.ceremony.script import Script
+from vestry.errors import NotTrusted
+from vestry.metadata import document
+from vestry.metadata.document import Document, Signature
+from vestry.metadata.thresholds import Authority, Tally, authorities, tally
+
+V = TypeVar("V")
+
+
+@dataclass(frozen=True)
+class TokenFacts:
+    """A token as provisioned or recognised: `confirmed` once its holder read its serial."""
+
+    serial: str
+    label: str = ""
+    manufacturer: str = ""
+    model: str = ""
+    firmware: str = ""
+    confirmed: bool = False
+    initialised: bool = False
+
+
+@dataclass(frozen=True)
+class KeyFacts:
+    """A key of this ceremony: id, PEM public half, where it lives; `destroyed` once its token no longer lists it."""
+
+    keyid: str
+    public: str
+    uri: str
+    scheme: str
+    destroyed: bool = False
+
+
+@dataclass(frozen=True)
+class ReadFacts:
+    """A review that was read: when, and what was answered."""
+
+    digest: str
+    at: str
+    answers: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Intent:
+    """An intent without a result: what was about to happen at line `n`, by whom."""
+
+    n: int
+    by: str
+    event: e.Event
+
+
+@dataclass(frozen=True)
+class State:
+    """Everything known after an event. Made by `evolve` alone.
+
+    `documents` are the drafts, rebuilt from script and keys; `signatures` maps role to key id to hex; `unanswered` is
+    the intent that has no result yet. `done` holds the indexes of steps that end with an event of their own.
+    """
+
+    script: Script
+    opened_at: str
+    software: str
+    software_sha256: str
+    predecessor: Document | None = None
+    online: str = ""
+    lines: int = 0
+    head: str = ""
+    at: str = ""
+    present: tuple[str, ...] = ()
+    done: frozenset[int] = frozenset()
+    waived: Mapping[str, str] = field(default_factory=dict)
+    tokens: Mapping[str, TokenFacts] = field(default_factory=dict)
+    keys: Mapping[str, KeyFacts] = field(default_factory=dict)
+    documents: Mapping[str, Document] = field(default_factory=dict)
+    proved: Mapping[str, str] = field(default_factory=dict)
+    read: Mapping[str, ReadFacts] = field(default_factory=dict)
+    signatures: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    outputs: Mapping[str, str] = field(default_factory=dict)
+    seal: e.SealOpened | None = None
+    seal_head: str = ""
+    seals: Mapping[str, e.Sealed] = field(default_factory=dict)
+    unanswered: Intent | None = None
+    troubles: tuple[e.TroubleMet, ...] = ()
+    exceptions: tuple[e.ExceptionNoted, ...] = ()
+
+    def signed(self, role: str) -> Document:
+        """The draft of `role` with the signatures collected so far."""
+        pairs = self.signatures.get(role, {})
+        return self.documents[role].with_signatures(Signature(k, s) for k, s in pairs.items())
+
+    def authorities(self, role: str) -> tuple[Authority, ...]:
+        """Who must sign `role`: for root the predecessor and the draft itself, else the delegating draft."""
+        delegators = {"targets": "root", "bins": "targets"}
+        above = delegators.get(role)
+        return authorities(
+            role,
+            self.documents[role],
+            trusted=self.predecessor if role == "root" else None,
+            delegator=self.documents[above] if above else None,
+        )
+
+    def tallies(self, role: str) -> tuple[Tally, ...]:
+        """Who has signed `role`, under each authority."""
+        signed = self.signed(role)
+        return tuple(tally(signed, authority) for authority in self.authorities(role))
+
+
+def evolve(state: State | None, recorded: e.Recorded) -> State:
+    """The state after `recorded`. Admits everything: whether it should have happened is for `decide`."""
+    event = recorded.event
+    if state is None:
+        if not isinstance(event, e.Opened):
+            raise NotTrusted("a transcript begins with the event 'opened'", where=f"line {recorded.n}")
+        state = _opened(event, recorded.at)
+    elif not isinstance(event, e.Opened):
+        state = _EVOLVE[type(event)](state, event, recorded)
+    return replace(state, lines=recorded.n + 1, head=recorded.head, at=recorded.at)
+
+
+def _opened(event: e.Opened, at: str) -> State:
+    script = reading.read(event.script.encode(), where="script")
+    predecessor = None
+    if script.predecessor is not None:
+        text = event.inputs[script.predecessor.name]
+        predecessor = document.read(text.encode(), where=script.predecessor.name)
+    online = event.inputs[script.online.name] if script.online is not None else ""
+    return State(script, at, event.software, event.software_sha256, predecessor, online)
+
+
+def _with(mapping: Mapping[str, V], key: str, value: V) -> Mapping[str, V]:
+    return {**mapping, key: value}
+
+
+def _done(state: State, event: e.Said | e.Gathered | e.Verified | e.Exported | e.ImportEnded, _: e.Recorded) -> State:
+    state = replace(state, done=state.done | {event.step})
+    if isinstance(event, e.Gathered):
+        return replace(state, present=event.people)
+    if isinstance(event, e.Verified):
+        return replace(state, outputs={**state.outputs, **event.files})
+    return state
+
+
+def _preflight(state: State, event: e.PreflightTaken, _: e.Recorded) -> State:
+    return replace(state, done=state.done | {event.step}, waived={**state.waived, **event.waived})
+
+
+def _resumed(state: State, event: e.Resumed, _: e.Recorded) -> State:
+    return replace(state, software=event.software, software_sha256=event.software_sha256)
+
+
+def _intended(state: State, event: e.Event, recorded: e.Recorded) -> State:
+    return replace(state, unanswered=Intent(recorded.n, recorded.by, event))
+
+
+def _abandoned(state: State, _event: e.IntentAbandoned, _: e.Recorded) -> State:
+    return replace(state, unanswered=None)
+
+
+def _initialised(state: State, event: e.TokenInitialised, _: e.Recorded) -> State:
+    facts = TokenFacts(event.serial, event.label, event.manufacturer, event.model, event.firmware, initialised=True)
+    return replace(state, unanswered=None, tokens=_with(state.tokens, event.token, facts))
+
+
+def _confirmed(state: State, event: e.TokenConfirmed, _: e.Recorded) -> State:
+    before = state.tokens.get(event.token) or TokenFacts(event.serial)
+    return replace(state, tokens=_with(state.tokens, event.token, replace(before, confirmed=True)))
+
+
+def _generated(state: State, event: e.KeyGenerated, _: e.Recorded) -> State:
+    facts = KeyFacts(event.keyid, event.public, event.uri, state.script.key(event.key).scheme)
+    return replace(state, unanswered=None, keys=_with(state.keys, event.key, facts))
+
+
+def _drafted(state: State, event: e.Drafted, _: e.Recorded) -> State:
+    draft = document.read(drafts.draft(state, event.role), where=f"draft of {event.role}")
+    return replace(state, documents=_with(state.documents, event.role, draft))
+
+
+def _proved(state: State, event: e.DraftProved, _: e.Recorded) -> State:
+    return replace(state, proved=event.digests)
+
+
+def _read(state: State, event: e.ReviewRead, recorded: e.Recorded) -> State:
+    return replace(state, read=_with(state.read, event.role, ReadFacts(event.digest, recorded.at, event.answers)))
+
+
+def _signed(state: State, event: e.SignatureAdded | e.SignatureImported, _: e.Recorded) -> State:
+    answered = None if isinstance(event, e.SignatureAdded) else state.unanswered
+    pairs = _with(state.signatures.get(event.role, {}), event.keyid, event.sig)
+    return replace(state, unanswered=answered, signatures=_with(state.signatures, event.role, pairs))
+
+
+def _destroyed(state: State, event: e.KeyDestroyed, _: e.Recorded) -> State:
+    facts = replace(state.keys[event.key], destroyed=True)
+    return replace(state, unanswered=None, keys=_with(state.keys, event.key, facts))
+
+
+def _seal_opened(state: State, event: e.SealOpened, recorded: e.Recorded) -> State:
+    return replace(state, seal=event, seal_head=recorded.head)
+
+
+def _sealed(state: State, event: e.Sealed, _: e.Recorded) -> State:
+    return replace(state, unanswered=None, seals=_with(state.seals, event.person, event))
+
+
+def _trouble(state: State, event: e.TroubleMet, _: e.Recorded) -> State:
+    return replace(state, troubles=(*state.troubles, event))
+
+
+def _noted(state: State, event: e.ExceptionNoted, _: e.Recorded) -> State:
+    return replace(state, exceptions=(*state.exceptions, event))
+
+
+_EVOLVE: Mapping[type, Callable[[State, Any, e.Recorded], State]] = {
+    e.Resumed: _resumed,
+    e.Said: _done,
+    e.Gathered: _done,
+    e.PreflightTaken: _preflight,
+    e.InitialiseIntended: _intended,
+    e.TokenInitialised: _initialised,
+    e.TokenConfirmed: _confirmed,
+    e.GenerateIntended: _intended,
+    e.KeyGenerated: _generated,
+    e.Drafted: _drafted,
+    e.DraftProved: _proved,
+    e.ReviewRead: _read,
+    e.SignatureIntended: _intended,
+    e.SignatureAdded: _signed,
+    e.SignatureImported: _signed,
+    e.ImportEnded: _done,
+    e.IntentAbandoned: _abandoned,
+    e.Verified: _done,
+    e.DestroyIntended: _intended,
+    e.KeyDestroyed: _destroyed,
+    e.Exported: _done,
+    e.SealOpened: _seal_opened,
+    e.SealIntended: _intended,
+    e.Sealed: _sealed,
+    e.TroubleMet: _trouble,
+    e.ExceptionNoted: _noted,
+}

@@ -1,0 +1,193 @@
+"""What each verb takes. Parsing imports argparse and nothing else."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable
+from typing import NoReturn
+
+from vestry.cli.main import ABOUT, VERBS
+from vestry.errors import InputRejected
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse with one-line errors that are raised."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputRejected(
+            _readable(message),
+            where=self.prog.removeprefix("vestry").strip(),
+            do=f"see {self.prog} --help",
+            code="E-USAGE",
+        )
+
+
+def _readable(message: str) -> str:
+    # argparse quotes what was typed; a terminal must not obey it.
+    return "".join(c if " " <= c <= "~" else f"\\u{{{ord(c):x}}}" for c in message)
+
+
+def _formatter(prog: str) -> argparse.HelpFormatter:
+    # A width of our own: left to itself argparse imports shutil and with it every compression module.
+    try:
+        columns = os.get_terminal_size().columns
+    except OSError:
+        columns = 80
+    return argparse.RawDescriptionHelpFormatter(prog, max_help_position=28, width=max(60, min(columns, 100)) - 2)
+
+
+def _whole(text: str) -> int:
+    """A whole number, one or more."""
+    if not text.isascii() or not text.isdigit() or not int(text[:9]) >= 1 or len(text) > 9:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
+    return int(text)
+
+
+def _rehearse(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--into", metavar="DIR", help="where to keep it (default: rehearsal-<date> here)")
+    p.add_argument("--holders", type=_whole, default=5, metavar="N", help="root key holders (default: 5)")
+    p.add_argument("--threshold", type=_whole, default=3, metavar="N", help="how many of them must sign (default: 3)")
+    p.add_argument("--unattended", action="store_true", help="answer every question by itself")
+
+
+def _check(p: argparse.ArgumentParser) -> None:
+    p.add_argument("script", metavar="SCRIPT", help="a ceremony script (TOML)")
+    _inputs(p)
+
+
+def _inputs(p: argparse.ArgumentParser) -> None:
+    p.add_argument(
+        "--input", metavar="NAME=FILE", action="append", default=[], help="where an input of the script is; repeatable"
+    )
+
+
+def _run(p: argparse.ArgumentParser) -> None:
+    p.add_argument("script", metavar="SCRIPT", help="a ceremony script (TOML)")
+    p.add_argument("--into", metavar="DIR", help="the ceremony's folder; run the same line again to resume")
+    p.add_argument("--software", metavar="DIR", help="folder of software tokens (default: DIR/tokens)")
+    _inputs(p)
+
+
+def _stage(p: argparse.ArgumentParser) -> None:
+    kinds = p.add_subparsers(dest="what", metavar="WHAT", required=True, parser_class=_Parser)
+    root = _add(kinds, "stage_root", "root", "draft a root, the first or the next, for its holders to sign")
+    root.add_argument("--from", dest="previous", metavar="ROOT", help="the signed root (file or bundle) to follow")
+    root.add_argument(
+        "--root-key",
+        metavar="NAME=PEM",
+        nargs="+",
+        action="extend",
+        default=[],
+        help="a root key and its holder's name",
+    )
+    root.add_argument("--threshold", type=_whole, metavar="N", help="how many root keys must sign")
+    root.add_argument(
+        "--targets-key", metavar="NAME=PEM", nargs="+", action="extend", default=[], help="a targets key and its holder"
+    )
+    root.add_argument("--targets-threshold", type=_whole, metavar="N", help="how many targets keys must sign")
+    root.add_argument("--online-key", metavar="PEM", help="the key of snapshot and timestamp")
+    root.add_argument(
+        "--drop", metavar="NAME|KEYID", nargs="+", action="extend", default=[], help="a root or targets key that leaves"
+    )
+    root.add_argument("--expires", default="365d", metavar="365d|DATE", help="days from today, or YYYY-MM-DD")
+    root.add_argument("--into", required=True, metavar="BUNDLE", help="the folder to make")
+
+
+def _review(p: argparse.ArgumentParser) -> None:
+    p.add_argument("documents", nargs="+", metavar="BUNDLE | [OLD] NEW", help="a bundle, or files of metadata")
+
+
+def _sign(p: argparse.ArgumentParser) -> None:
+    p.add_argument("bundle", metavar="BUNDLE", help="the bundle to sign")
+    p.add_argument("--key", metavar="NAME|KEYID|PEM", help="which key to sign with: holder, key id or public key file")
+    p.add_argument("--token", metavar="SERIAL", help="which token to sign with, by serial number")
+    _sources(p)
+
+
+def _sources(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--software", metavar="DIR", help="folder of software tokens")
+    p.add_argument(
+        "--module",
+        metavar="NAME|PATH",
+        action="append",
+        default=[],
+        help="a PKCS#11 module: softhsm2, ykcs11, opensc or a path; repeatable (default: those found)",
+    )
+
+
+def _verify(p: argparse.ArgumentParser) -> None:
+    p.add_argument("paths", nargs="+", metavar="BUNDLE|REPOSITORY|FILE", help="what to verify; files are put in order")
+
+
+def _collect(p: argparse.ArgumentParser) -> None:
+    p.add_argument("bundle", metavar="BUNDLE", help="the bundle that gathers")
+    p.add_argument("others", nargs="+", metavar="FROM", help="bundles that came back")
+
+
+def _export(p: argparse.ArgumentParser) -> None:
+    p.add_argument("bundle", metavar="BUNDLE", help="the bundle to write")
+    p.add_argument("to", metavar="DEST", help="a drive or folder")
+    p.add_argument("--signed", action="store_true", help="write the signed document instead, once thresholds are met")
+
+
+def _import(p: argparse.ArgumentParser) -> None:
+    p.add_argument("source", metavar="FROM", help="a drive or folder that holds a bundle")
+    p.add_argument("to", metavar="DEST", help="the bundle to make, or to add signatures to")
+
+
+def _replay(p: argparse.ArgumentParser) -> None:
+    p.add_argument("transcript", metavar="TRANSCRIPT", help="a transcript, or the ceremony folder that holds it")
+
+
+def _nothing(p: argparse.ArgumentParser) -> None:
+    """No arguments."""
+    del p
+
+
+_FILL: dict[str, Callable[[argparse.ArgumentParser], None]] = {
+    "rehearse": _rehearse,
+    "check": _check,
+    "run": _run,
+    "stage": _stage,
+    "review": _review,
+    "sign": _sign,
+    "verify": _verify,
+    "collect": _collect,
+    "export": _export,
+    "import": _import,
+    "replay": _replay,
+    "tokens": _sources,
+    "preflight": _nothing,
+}
+
+
+def _common() -> _Parser:
+    common = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
+    group = common.add_argument_group("output")
+    group.add_argument("--json", action="store_true", help="one object on stdout")
+    group.add_argument("--plain", action="store_true", help="lines and prompts, never the full screen")
+    group.add_argument("--debug", action="store_true", help="show tracebacks")
+    return common
+
+
+def _add(kinds: argparse._SubParsersAction[_Parser], module: str, name: str, about: str) -> argparse.ArgumentParser:
+    parser = kinds.add_parser(
+        name,
+        help=about,
+        description=about[0].upper() + about[1:] + ".",
+        parents=[_common()],
+        formatter_class=_formatter,
+        allow_abbrev=False,
+    )
+    parser.set_defaults(runs=module)
+    return parser
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole parser. Parsed arguments name the verb's module below `vestry.cli` as `runs`."""
+    top = _Parser(prog="vestry", description=ABOUT, parents=[_common()], formatter_class=_formatter, allow_abbrev=False)
+    kinds = top.add_subparsers(dest="verb", metavar="VERB", parser_class=_Parser)
+    for name, about in VERBS.items():
+        _FILL[name](_add(kinds, "import_" if name == "import" else name, name, about))
+    return top

@@ -1,0 +1,49 @@
+"""``vestry collect``: gather signatures from bundles that came back."""
+
+from __future__ import annotations
+
+import argparse
+
+from vestry.cli import output
+from vestry.cli.documents import open_bundle
+from vestry.errors import ExitStatus
+from vestry.media import bundle
+from vestry.media.bundle import Bundle, Collected
+from vestry.text import printable
+
+
+def run(args: argparse.Namespace) -> int:
+    """Gather; 0 also where thresholds are not met yet, 1 where a signature was set aside."""
+    collected = bundle.collect(open_bundle(args.bundle), [open_bundle(other) for other in args.others])
+    report(collected, args.json)
+    return int(ExitStatus.DOES_NOT_HOLD if collected.set_aside else ExitStatus.DONE)
+
+
+def report(collected: Collected, as_json: bool) -> None:
+    """What was added, was known, was set aside, and what is still missing."""
+    found = collected.bundle
+    if as_json:
+        aside = [{"keyid": keyid, "from": where, "why": why} for keyid, where, why in collected.set_aside]
+        output.emit(
+            {
+                "bundle": str(found.path),
+                "added": list(collected.added),
+                "known": list(collected.known),
+                "set_aside": aside,
+                "thresholds": [t.to_dict() for t in found.tallies()],
+            }
+        )
+        return
+    for keyid in collected.added:
+        output.line(f"added      {keyid}  {holder(found, keyid)}".rstrip())
+    for keyid in collected.known:
+        output.line(f"known      {keyid}  {holder(found, keyid)}".rstrip())
+    for keyid, where, why in collected.set_aside:
+        output.line(f"set aside  {keyid}  {why} ({where})")
+    for count in found.tallies():
+        output.line(count.sentence)
+
+
+def holder(found: Bundle, keyid: str) -> str:
+    """The name that came with the bundle for a key; safe to show."""
+    return printable(found.holders.get(keyid, ""), 80)

@@ -1,0 +1,82 @@
+"""``vestry export``: a bundle, or the signed document that came of it, onto a drive."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+
+from vestry.cli import output
+from vestry.cli.documents import open_bundle
+from vestry.errors import ExitStatus, NotTrusted, Refused
+from vestry.media import bundle, drives, entries, names
+from vestry.media.bundle import Bundle
+from vestry.text import printable
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write, sync, read back, compare."""
+    opened = open_bundle(args.bundle)
+    to = Path(args.to)
+    if args.signed:
+        written = drives.export(_signed(opened), to)
+    else:
+        to = place(opened, to)
+        written = drives.export(opened.contents(), to)
+    if args.json:
+        output.emit({"to": str(to), "files": dict(written)})
+    else:
+        output.line(f"{len(written)} files written to {printable(str(to), 200)}, read back and equal")
+    return int(ExitStatus.DONE)
+
+
+def place(opened: Bundle, to: Path) -> Path:
+    """Where a bundle goes: `to` itself where it is new or this very bundle; on a drive, a folder of its name, or the
+    folder in which this very bundle lies already.
+
+    Raises:
+        Refused: another bundle, or something else, is there.
+        InputRejected: a damaged bundle is there.
+    """
+    if not to.exists():
+        return to
+    # A drive is a folder that is there already: like cp, the bundle becomes a folder in it.
+    target = to if (to / "bundle.json").exists() else to / names.safe_part(opened.path.resolve().name)
+    inside = [p.parent for p in sorted(to.glob("*/bundle.json")) if _same(p.parent, opened)]
+    if target != to and inside:
+        return inside[0]
+    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
+        return target
+    if not (target / drives.SUMS).exists():
+        if target.is_dir() and {p.name for p in target.iterdir()} <= {*entries.FOLDERS, "bundle.json"}:
+            return target  # an export that was cut short
+        raise _taken(target, "something else is there already")
+    if not _same(target, opened):
+        raise _taken(target, "another bundle is there already")
+    return target
+
+
+def _same(there: Path, opened: Bundle) -> bool:
+    if not (there / drives.SUMS).exists():
+        return False
+    found = bundle.open_bundle(there)
+    return (found.role, found.document.digest) == (opened.role, opened.document.digest)
+
+
+def _taken(target: Path, what: str) -> Refused:
+    return Refused(
+        what, where=printable(str(target), 200), do="name another folder; nothing was written", code="E-BUNDLE-EXISTS"
+    )
+
+
+def _signed(opened: Bundle) -> Mapping[str, bytes]:
+    for count in opened.tallies():
+        if not count.met:
+            raise NotTrusted(
+                f"signed by {count.sentence} only",
+                where=printable(str(opened.path), 200),
+                do="collect the missing signatures; nothing was written",
+                code="E-THRESHOLD",
+            )
+    signed = opened.signed_document()
+    return {f"{signed.version}.{names.safe_part(opened.role)}.json": signed.raw}

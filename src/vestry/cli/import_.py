@@ -1,0 +1,38 @@
+"""``vestry import``: a bundle from a drive, into a new folder or into the bundle that is there."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from vestry.cli import collect, output
+from vestry.cli.documents import bundle_folder, open_bundle
+from vestry.errors import ExitStatus
+from vestry.media import bundle
+from vestry.text import printable
+
+
+def run(args: argparse.Namespace) -> int:
+    """Copy what was read and checked, never the files themselves; add to a bundle that is there."""
+    source = open_bundle(args.source)
+    there = bundle_folder(Path(args.to))
+    if there is not None:
+        collected = bundle.collect(bundle.open_bundle(there), [source])
+        collect.report(collected, args.json)
+        return int(ExitStatus.DOES_NOT_HOLD if collected.set_aside else ExitStatus.DONE)
+    made = bundle.create(
+        Path(args.to),
+        role=source.role,
+        unsigned=source.document.raw,
+        trusted=source.trusted.raw if source.trusted is not None else None,
+        holders=source.holders,
+        repository=source.repository,
+    )
+    collected = bundle.collect(made, [source])
+    if not args.json:
+        output.line(
+            f"{printable(made.role, 40)} v{made.document.version} is in {printable(str(made.path), 200)}, digest:",
+            *output.digest_lines(made.document.digest),
+        )
+    collect.report(collected, args.json)
+    return int(ExitStatus.DOES_NOT_HOLD if collected.set_aside else ExitStatus.DONE)

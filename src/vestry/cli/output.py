@@ -1,0 +1,36 @@
+"""What verbs print: data on stdout, narration on stderr, and how a digest is shown to be read aloud."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping
+
+from vestry.text import group_hex, words
+
+
+def emit(value: Mapping[str, object]) -> None:
+    """One JSON object on stdout. ASCII alone, so that no terminal obeys what a document says."""
+    sys.stdout.write(json.dumps(value, indent=1) + "\n")
+
+
+def line(*texts: str) -> None:
+    """Lines of data; what comes from outside has passed `printable()`."""
+    for text in texts:
+        sys.stdout.write(f"{text}\n")
+
+
+def narrate(*texts: str) -> None:
+    """Lines that tell what happens."""
+    for text in texts:
+        sys.stderr.write(f"{text}\n")
+
+
+def digest_lines(digest: str) -> Iterable[str]:
+    """A SHA-256 whole, in hex and in words."""
+    for text in group_hex(digest):
+        yield f"    {text}"
+    spoken = words(digest)
+    for start in range(0, len(spoken), 4):
+        row = (f"{n + 1:>2} {word:<11}" for n, word in enumerate(spoken[start : start + 4], start=start))
+        yield f"    {'  '.join(row)}".rstrip()

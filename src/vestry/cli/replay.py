@@ -1,0 +1,51 @@
+"""``vestry replay``: every event of a transcript gets its verdict."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from vestry.ceremony import transcript
+from vestry.ceremony.replay import FileVerdict, ReplayStep, compare_files, replay, summary
+from vestry.cli.run import screen_here
+from vestry.errors import ExitStatus
+from vestry.text import printable
+
+
+def run(args: argparse.Namespace) -> int:
+    """Replay; exit status 1 when an event or a file failed."""
+    path = Path(args.transcript)
+    if path.is_dir():
+        path = path / "transcript.jsonl"
+    steps = list(replay(transcript.read(path)))
+    last = steps[-1].state if steps else None
+    # A transcript that lies alone, without the folder it was made in, is judged by itself.
+    alone = not (path.parent / "script.toml").exists()
+    files = () if alone or last is None else compare_files(last, path.parent)
+    result = summary(steps, files)
+    if args.json:
+        sys.stdout.write(json.dumps(result) + "\n")
+    elif args.plain or not screen_here():
+        _print(steps, files, result)
+    else:
+        from vestry.tui.replay import run_replay  # noqa: PLC0415 - only the screen loads Textual
+
+        run_replay(steps)
+    return int(ExitStatus.DONE if result["ok"] else ExitStatus.DOES_NOT_HOLD)
+
+
+def _print(steps: list[ReplayStep], files: tuple[FileVerdict, ...], result: dict[str, object]) -> None:
+    for step in steps:
+        r = step.recorded
+        name = type(r.event).__name__
+        sys.stdout.write(f"{r.n:>4}  {r.at}  {step.verdict:<10}  {name:<18}  {printable(r.by)}\n      {step.why}\n")
+    for file in files:
+        sys.stdout.write(f"file  {file.verdict:<10}  {printable(file.name)}: {file.why}\n")
+    counts = result["counts"]
+    assert isinstance(counts, dict)
+    sys.stdout.write(
+        f"\n{counts['recomputed']} recomputed, {counts['witnessed']} witnessed, {counts['failed']} failed"
+        f"{'' if result['complete'] else '; the ceremony is not complete'}\nhead {result['head']}\n"
+    )

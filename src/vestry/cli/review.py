@@ -1,0 +1,88 @@
+"""``vestry review``: what changed, what to answer, who must sign."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+from vestry.cli import output
+from vestry.cli.documents import bundle_folder, read_document
+from vestry.errors import ExitStatus, InputRejected
+from vestry.media import bundle
+from vestry.media.bundle import Bundle
+from vestry.metadata.review import Review, review
+from vestry.metadata.review_text import render_lines
+from vestry.text import printable
+
+
+def run(args: argparse.Namespace) -> int:
+    """Show the review; 1 where a finding stops it."""
+    found = _review(args.documents)
+    if args.json:
+        output.emit(found.to_dict())
+    else:
+        output.line(*render_lines(found, width=width()))
+    return int(ExitStatus.DONE if found.ok else ExitStatus.DOES_NOT_HOLD)
+
+
+def of_bundle(opened: Bundle, *, now: datetime) -> Review:
+    """The review of a bundle's document with the signatures that came with it."""
+    is_root = opened.role == "root"
+    return review(
+        opened.role,
+        opened.as_found(),
+        old=opened.trusted if is_root else None,
+        delegator=None if is_root else opened.trusted,
+        now=now,
+        known=lambda keyid: opened.holders.get(keyid, ""),
+    )
+
+
+def decided_by(opened: Bundle) -> list[str]:
+    """What the reader must know of the document that decides the keys: the bundle brought it, so nobody vouches for it
+    but the reader, who has it from elsewhere too.
+    """
+    before = opened.trusted
+    if before is None:
+        return []
+    unsigned = "" if before.signatures else ", without signatures"
+    return [
+        f"note: {printable(before.type)} v{before.version} decides who must sign. It came in the bundle{unsigned}.",
+        "      Compare it with the one you trust. Its digest:",
+        *output.digest_lines(before.digest),
+    ]
+
+
+def width() -> int:
+    """Columns to fill: those of the terminal, 80 to 132."""
+    try:
+        return max(80, min(os.get_terminal_size().columns, 132))
+    except OSError:
+        return 80
+
+
+def _review(paths: list[str]) -> Review:
+    now = datetime.now(UTC)
+    if len(paths) == 1:
+        folder = bundle_folder(Path(paths[0]))
+        if folder is not None or Path(paths[0]).is_dir():
+            opened = bundle.open_bundle(folder or Path(paths[0]))
+            output.narrate(*decided_by(opened))
+            return of_bundle(opened, now=now)
+        new = read_document(Path(paths[0]))
+        return review(new.type, new, now=now)
+    if len(paths) > 2:
+        raise InputRejected(
+            "review takes a bundle, one document, or an old and a new one", where="review", code="E-USAGE"
+        )
+    old, new = read_document(Path(paths[0])), read_document(Path(paths[1]))
+    if old.type != new.type:
+        raise InputRejected(
+            f"a {old.type} and a {new.type} cannot be compared",
+            where="review",
+            do="give two versions of the same role",
+            code="E-USAGE",
+        )
+    return review(new.type, new, old=old, now=now)

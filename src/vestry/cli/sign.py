@@ -1,0 +1,203 @@
+"""``vestry sign``: read a bundle's review, answer it, type two words of the digest, and add one signature."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from random import SystemRandom
+
+from vestry.ceremony.dialogue import Confirm, Front, ReadReview, Secret, TypeBack
+from vestry.ceremony.provisioning import find
+from vestry.ceremony.signing import sign_reviewed
+from vestry.cli import output, sources
+from vestry.cli.collect import holder
+from vestry.cli.documents import open_bundle, read_public_key
+from vestry.cli.review import decided_by, of_bundle
+from vestry.errors import ExitStatus, InputRejected, Refused, Stopped, TokenTrouble
+from vestry.media import bundle
+from vestry.media.bundle import Bundle
+from vestry.metadata.document import Signature
+from vestry.metadata.keys import Key
+from vestry.metadata.review import Review, Reviewed, conclude
+from vestry.plain.prompts import Prompts
+from vestry.text import printable, words
+from vestry.tokens.token import Token, TokenInfo, TokenSource
+
+_WORDS_TYPED = 2
+_WORDS_TRIES = 3
+
+
+def run(args: argparse.Namespace) -> int:
+    """Sign once. Nothing is asked for that cannot lead to a signature: the token is found first."""
+    front = Prompts(secret=getpass.getpass if sys.stdin.isatty() else None)
+    opened = open_bundle(args.bundle)
+    review = of_bundle(opened, now=datetime.now(UTC))
+    stopping = [f for f in review.findings if f.severity == "stop"]
+    if stopping:
+        raise Refused(
+            f"{stopping[0].text} ({stopping[0].code})",
+            where=printable(str(opened.path), 200),
+            do="see vestry review; this document must not be signed",
+            code="E-REVIEW-STOP",
+        )
+    with sources.opened(args.software, args.module) as (found, _):
+        key, token = choose(opened, found, wanted=args.key, serial=args.token)
+        front.tell(f"Key {key.keyid} of {holder(opened, key.keyid) or 'an unnamed holder'}")
+        front.tell(describe(token.info))
+        for line in decided_by(opened):
+            front.tell(line)
+        reviewed = read(front, review)
+        confirm(front, review)
+        signature = _sign(front, reviewed, key, token)
+    after = bundle.add_signature(opened, signature)
+    _report(args, after, signature)
+    return int(ExitStatus.DONE)
+
+
+def choose(
+    opened: Bundle, found: Sequence[TokenSource], *, wanted: str | None, serial: str | None
+) -> tuple[Key, Token]:
+    """The one key that may sign, has not signed, and lies on a token here.
+
+    Raises:
+        Refused: every key found has signed already.
+        InputRejected: several keys or tokens would do.
+        TokenTrouble: none is here.
+    """
+    asked = {key.keyid: key for authority in opened.authorities() for key in authority.keys}
+    candidates = [key for key in asked.values() if wanted is None or _is(key, wanted, opened.holders)]
+    if not candidates:
+        raise InputRejected(
+            f"no key of {printable(opened.role, 40)} goes by that",
+            where="--key",
+            do="give a holder's name, a key id from its beginning, or a public key file",
+            code="E-KEY",
+        )
+    signed = {s.keyid for s in opened.signed_document().signatures}
+    here = [
+        (key, token)
+        for source in found
+        for token in source.tokens()
+        if token.info.initialised and (serial is None or token.info.serial.strip() == serial)
+        for key in _held(token, candidates)
+    ]
+    left = [(key, token) for key, token in here if key.keyid not in signed]
+    if not here:
+        raise TokenTrouble(
+            "no token here holds a key that may sign this",
+            where=f"{printable(opened.role, 40)} v{opened.document.version}",
+            do="insert your token, or name it: --module, or --software for practice tokens",
+            code="E-TOKEN-GONE",
+        )
+    if not left:
+        raise Refused(
+            "the key on this token has signed already",
+            where=printable(str(opened.path), 200),
+            do="send the bundle back, or insert another token",
+            code="E-SIGNED",
+        )
+    if len(left) > 1:
+        names = ", ".join(f"{holder(opened, k.keyid) or k.keyid[:8]} ({printable(t.info.serial, 40)})" for k, t in left)
+        raise InputRejected(
+            f"{len(left)} keys here may sign: {names}",
+            where="sign",
+            do="choose one with --key or --token",
+            code="E-KEY",
+        )
+    return left[0]
+
+
+def read(front: Front, review: Review) -> Reviewed:
+    """Have the review read and its findings answered."""
+    sentence = "Read what changes, and answer what was found."
+    return conclude(review, front.ask(ReadReview("review", sentence, review=review)))
+
+
+def confirm(front: Front, review: Review) -> None:
+    """Have two words of the digest typed, at places of the program's choice.
+
+    Raises:
+        Stopped: they were wrong three times.
+    """
+    right = words(review.new.digest)
+    for _ in range(_WORDS_TRIES):
+        places = tuple(sorted(SystemRandom().sample(range(1, len(right) + 1), _WORDS_TYPED)))
+        typed = front.ask(
+            TypeBack(
+                "words",
+                f"Type words {places[0]} and {places[1]} of the digest.",
+                details=("Compare all of it with what the others have, and let someone read the two aloud.",),
+                digest=review.new.digest,
+                positions=places,
+            )
+        )
+        if [w.lower() for w in typed.split()] == [right[p - 1].lower() for p in places]:
+            return
+        front.tell(f"These are not words {places[0]} and {places[1]}. Nothing was signed.", good=False)
+    raise Stopped("the words were wrong three times; nothing was signed", do="compare the digest, then sign again")
+
+
+def describe(info: TokenInfo) -> str:
+    """A token in words: label, model, serial; safe to show."""
+    return f"token '{printable(info.label, 40)}' ({printable(info.model, 40)}), serial {printable(info.serial, 40)}"
+
+
+def _sign(front: Front, reviewed: Reviewed, key: Key, token: Token) -> Signature:
+    info = token.info
+    if info.tries == "locked":
+        raise TokenTrouble(
+            "the PIN of this token is locked", where=describe(info), do="use another key", code="E-PIN-LOCKED"
+        )
+    if (info.tries == "last" or info.tries_left == 1) and not front.ask(
+        Confirm(
+            "last-try",
+            "Decide whether to use the last try.",
+            details=("One PIN try is left. If it is wrong, the token locks and its keys are lost.",),
+            yes="use the last try",
+            no="stop here",
+        )
+    ):
+        raise Stopped("stopped before the last PIN try; nothing was signed")
+    warning = f"PIN tries left: {info.tries_left}." if info.tries_left is not None else ""
+    pin = front.ask(Secret("pin", f"Type the PIN of {describe(info)}.", warning=warning))
+    try:
+        # One try, as typed: whoever mistyped runs the line again.
+        with token.unlock(pin) as unlocked:
+            front.waiting("The token signs; touch it if it blinks")
+            return sign_reviewed(reviewed, key, unlocked, find(unlocked, key))
+    finally:
+        pin.wipe()
+        front.waiting("")
+
+
+def _held(token: Token, candidates: Sequence[Key]) -> list[Key]:
+    on_it = {k.spki for k in token.public_keys()}
+    return [key for key in candidates if key.spki and key.spki in on_it]
+
+
+def _is(key: Key, wanted: str, holders: Mapping[str, str]) -> bool:
+    if holders.get(key.keyid) == wanted or (len(wanted) >= 8 and key.keyid.startswith(wanted.lower())):
+        return True
+    path = Path(wanted)
+    if not path.is_file():
+        return False
+    return read_public_key(path).fingerprint == key.fingerprint
+
+
+def _report(args: argparse.Namespace, after: Bundle, signature: Signature) -> None:
+    if args.json:
+        output.emit(
+            {
+                "bundle": str(after.path),
+                "keyid": signature.keyid,
+                "sig": signature.sig,
+                "thresholds": [t.to_dict() for t in after.tallies()],
+            }
+        )
+        return
+    output.line(f"signed with key {signature.keyid}; it verifies, and is in the bundle")
+    output.line(*(f"  {count.sentence}" for count in after.tallies()))

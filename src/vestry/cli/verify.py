@@ -1,0 +1,103 @@
+"""``vestry verify``: do signatures, thresholds and chains hold."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from vestry.cli import output
+from vestry.cli.documents import bundle_folder
+from vestry.cli.review import decided_by, of_bundle
+from vestry.errors import ExitStatus, InputRejected
+from vestry.media import bundle, repository
+from vestry.media.repository import Link
+from vestry.metadata.review import Review, review
+from vestry.text import printable
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A document's review, how it fails to fit its neighbours, and whether a newer version replaced it."""
+
+    review: Review
+    problems: tuple[str, ...] = ()
+    superseded: bool = False
+
+    @property
+    def ok(self) -> bool:
+        """All thresholds met, nothing against it."""
+        tallies = self.review.tallies
+        return self.review.ok and bool(tallies) and all(t.met for t in tallies) and not self.problems
+
+    def to_dict(self) -> dict[str, object]:
+        """The object of ``review --json``, with ``ok`` as verification has it."""
+        value = dict(self.review.to_dict())
+        added = [
+            {"code": "NOT-LISTED", "severity": "stop", "where": self.review.role, "text": p} for p in self.problems
+        ]
+        found = value["findings"]
+        assert isinstance(found, list)
+        return value | {"findings": [*found, *added], "ok": self.ok}
+
+
+def run(args: argparse.Namespace) -> int:
+    """Verify; 1 where anything does not hold."""
+    now = datetime.now(UTC)
+    verdicts = [verdict for path in _groups(args.paths) for verdict in path_verdicts(path, now)]
+    ok = all(v.ok for v in verdicts)
+    if args.json:
+        last = verdicts[-1].to_dict() | {"ok": ok}
+        output.emit(last if len(verdicts) == 1 else last | {"documents": [v.to_dict() for v in verdicts]})
+    else:
+        for verdict in verdicts:
+            output.line(*_lines(verdict))
+        output.line("holds" if ok else "DOES NOT HOLD")
+    return int(ExitStatus.DONE if ok else ExitStatus.DOES_NOT_HOLD)
+
+
+def path_verdicts(paths: Sequence[Path], now: datetime) -> list[Verdict]:
+    """Verdicts on one bundle or repository, or on files that belong together."""
+    if len(paths) == 1 and paths[0].is_dir():
+        folder = bundle_folder(paths[0])
+        if folder is not None:
+            opened = bundle.open_bundle(folder)
+            output.narrate(*decided_by(opened))
+            return [Verdict(of_bundle(opened, now=now))]
+        links = repository.chain(repository.read_folder(paths[0]))
+    else:
+        links = repository.chain(repository.read_files(paths))
+    return [_verdict(link, now) for link in links]
+
+
+def _groups(paths: Sequence[str]) -> list[list[Path]]:
+    """Each folder by itself, all files together."""
+    listed = [Path(p) for p in paths]
+    files = [p for p in listed if not p.is_dir()]
+    missing = [p for p in files if not p.exists()]
+    if missing:
+        raise InputRejected("there is nothing here", where=printable(str(missing[0]), 200), do="check the path")
+    return [[p] for p in listed if p.is_dir()] + ([files] if files else [])
+
+
+def _verdict(link: Link, now: datetime) -> Verdict:
+    # A client walks through roots that have expired since; only the last one must be valid today (TUF 5.3.10).
+    when = min(now, link.document.expires - timedelta(seconds=1)) if link.superseded else now
+    found = review(link.role, link.document, old=link.old, delegator=link.delegator, now=when)
+    return Verdict(found, link.problems, link.superseded)
+
+
+def _lines(verdict: Verdict) -> list[str]:
+    found = verdict.review
+    new = found.new
+    lines = [f"{printable(found.role, 80)} v{new.version}, expires {new.expires:%Y-%m-%d}"]
+    lines += [f"  {'ok' if t.met else 'NO':<5}signed by {t.sentence}" for t in found.tallies]
+    lines += [f"  NO   {printable(problem, 200)}" for problem in verdict.problems]
+    if not found.tallies:
+        lines.append("  NO   nothing here says who must sign it")
+    # What a root changed was decided by those who signed it; of superseded ones only the signatures matter today.
+    shown = [f for f in found.findings if f.severity == "stop" or not verdict.superseded]
+    lines += [f"  {f.severity:<5}{f.text}" for f in shown]
+    return lines

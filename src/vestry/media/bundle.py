@@ -1,0 +1,390 @@
+"""The folder that travels: one unsigned document, the document that decides who signs it, one file a signature.
+
+    bundle.json             format, role, version, digest, names of holders, length and SHA-256 of the two documents
+    unsigned/<role>.json    the document, without signatures
+    trusted/<n>.<role>.json the root before this one, or the document that delegates to this one; absent at root v1
+    signatures/<keyid>.json {"keyid", "sig"}; as many as there are
+    SHA256SUMS              for ``sha256sum -c``
+
+Everything but ``signatures/`` is fixed when the bundle is made. A signature is proof of itself, so copying signature
+files together, in any order and any number of times, gives the same bundle as `collect`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from vestry.errors import InputRejected, NotTrusted, Refused
+from vestry.media import description, drives, names
+from vestry.media.description import Description
+from vestry.media.entries import found_files, signature_files
+from vestry.metadata import document, intake
+from vestry.metadata.document import Document, Signature
+from vestry.metadata.thresholds import Authority, Tally, authorities, named, tally, verify_signature
+from vestry.text import printable
+
+# Post-quantum signatures reach 50 kB, which is twice that in hex.
+SIGNATURE_LIMIT = 256 << 10
+
+_HEX = re.compile(r"(?:[0-9a-f]{2})+")
+_SUM_LINE = re.compile(r"([0-9a-f]{64}) [ *]([^\n]+)")
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle as it was read.
+
+    `document` is the unsigned document, `trusted` the one that decides its keys (None at root v1); `signatures` are all
+    found, verified or not. `holders` maps key ids to names and `repository` says whose metadata it is: hints of
+    whoever made the bundle, which nobody signed.
+    """
+
+    path: Path
+    role: str
+    document: Document
+    trusted: Document | None = None
+    holders: Mapping[str, str] = field(default_factory=dict)
+    repository: str = ""
+    signatures: tuple[Signature, ...] = ()
+
+    def authorities(self) -> tuple[Authority, ...]:
+        """Who must sign."""
+        return _authorities(self.role, self.document, self.trusted)
+
+    def as_found(self) -> Document:
+        """The document with every signature file, valid or not."""
+        return self.document.with_signatures(self.signatures)
+
+    def signed_document(self) -> Document:
+        """The document with the signatures that verify with a key that an authority names, and no other."""
+        who = self.authorities()
+        return self.document.with_signatures(s for s in self.signatures if not problem(who, s, self.document))
+
+    def tallies(self) -> tuple[Tally, ...]:
+        """Who has signed, under each authority."""
+        found = self.as_found()
+        return tuple(tally(found, authority) for authority in self.authorities())
+
+    def contents(self) -> Mapping[str, bytes]:
+        """All files of the bundle, for an export."""
+        return files(self.role, self.as_found(), trusted=self.trusted, holders=self.holders, repository=self.repository)
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What `collect` did: key ids added and already there, and what was set aside as (key id, from, why)."""
+
+    bundle: Bundle
+    added: tuple[str, ...]
+    known: tuple[str, ...]
+    set_aside: tuple[tuple[str, str, str], ...]
+
+
+def files(
+    role: str,
+    signed: Document,
+    *,
+    trusted: Document | None = None,
+    holders: Mapping[str, str] | None = None,
+    repository: str = "",
+) -> Mapping[str, bytes]:
+    """All files of a bundle of `signed` by name, ``SHA256SUMS`` included. Pure: same input, same bytes."""
+    unsigned = signed.with_signatures(()) if signed.signatures else signed
+    fixed = {f"unsigned/{names.safe_part(role)}.json": unsigned.raw}
+    if trusted is not None:
+        fixed[_trusted_name(trusted)] = trusted.raw
+    facts = {name: (len(data), hashlib.sha256(data).hexdigest()) for name, data in fixed.items()}
+    said = Description(role, unsigned.version, unsigned.digest, facts, holders or {}, repository)
+    found = {"bundle.json": said.encode(), **fixed}
+    found |= {_signature_name(s.keyid): _signature_file(s) for s in signed.signatures}
+    return found | {drives.SUMS: drives.sums(found)}
+
+
+def signatures_in(folder: Path) -> tuple[tuple[str, str], ...]:
+    """(key id, signature in hex) of every signature in a bundle, or in a folder of signature files; none is judged.
+
+    Raises:
+        InputRejected: neither a bundle nor a folder of signature files, or something in it is malformed.
+    """
+    if (folder / "bundle.json").exists():
+        return tuple((s.keyid, s.sig) for s in open_bundle(folder).signatures)
+    return tuple((s.keyid, s.sig) for s in _signatures(signature_files(folder)))
+
+
+def create(
+    folder: Path,
+    *,
+    role: str,
+    unsigned: bytes,
+    trusted: bytes | None = None,
+    holders: Mapping[str, str] | None = None,
+    repository: str = "",
+) -> Bundle:
+    """Make a bundle in `folder`, which must not exist or be empty.
+
+    Raises:
+        InputRejected: a document is malformed, or does not fit the other.
+        NotTrusted: the trusted root does not meet its own threshold.
+        Refused: something is in `folder` already.
+        MediumTrouble: it cannot be written.
+    """
+    new = document.read(unsigned, where="the unsigned document")
+    old = document.read(trusted, where="the trusted document") if trusted is not None else None
+    _fits(role, new, old, where=printable(str(folder), 200))
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise Refused(
+            "something is there already",
+            where=printable(str(folder), 200),
+            do="name a folder that does not exist yet",
+            code="E-BUNDLE-EXISTS",
+        )
+    drives.export(files(role, new, trusted=old, holders=holders, repository=repository), folder)
+    return open_bundle(folder)
+
+
+def open_bundle(folder: Path) -> Bundle:
+    """Read a bundle and hold it against its own description. Signatures are read, not judged.
+
+    Raises:
+        InputRejected: not a bundle, or one with links, devices, extra files, odd names, too much in it, a digest or
+            length that differs, or documents that do not fit each other; the first reason found.
+        NotTrusted: the trusted root does not meet its own threshold.
+    """
+    found = found_files(folder)
+    for name in ("bundle.json", drives.SUMS):
+        if name not in found:
+            raise InputRejected(
+                f"{name} is missing, so this is no bundle or only part of one",
+                where=printable(str(folder), 200),
+                do="copy the whole folder again, or export it again",
+                code="E-BUNDLE-PART",
+            )
+    said = description.parse(_read(found["bundle.json"], description.LIMIT), where=_show(found["bundle.json"]))
+    for name in found:
+        if name not in said.files and name.split("/")[0] in ("unsigned", "trusted"):
+            raise _bad(found[name], "bundle.json does not name this file", "remove it, or ask whoever made the bundle")
+    contents = {name: _listed(folder, found.get(name), name, facts) for name, facts in said.files.items()}
+    new, old = _documents(said, contents, folder)
+    paths = {name: path for name, path in found.items() if name.startswith("signatures/")}
+    bundle = Bundle(
+        path=folder,
+        role=said.role,
+        document=new,
+        trusted=old,
+        holders=said.holders,
+        repository=said.repository,
+        signatures=_signatures(paths),
+    )
+    _fits(bundle.role, new, old, where=_show(folder))
+    _check_sums(bundle, found)
+    return bundle
+
+
+def add_signature(bundle: Bundle, signature: Signature) -> Bundle:
+    """Verify a signature, then write its file. A signature of the same key that verifies is left as it is.
+
+    Raises:
+        NotTrusted: no authority names the key, or it was made over other bytes; nothing is written.
+        MediumTrouble: it cannot be written.
+    """
+    why = problem(bundle.authorities(), signature, bundle.document)
+    if why:
+        raise NotTrusted(
+            why,
+            where=printable(signature.keyid, 80),
+            do="nothing was written; ask its holder to sign this bundle again",
+            code="E-SIGNATURE-REFUSED",
+        )
+    who = bundle.authorities()
+    kept = [s for s in bundle.signatures if s.keyid != signature.keyid]
+    there = [s for s in bundle.signatures if s.keyid == signature.keyid and not problem(who, s, bundle.document)]
+    if there:
+        return bundle
+    after = replace(bundle, signatures=tuple(sorted([*kept, signature], key=lambda s: s.keyid)))
+    drives.write_file(bundle.path / _signature_name(signature.keyid), _signature_file(signature))
+    # Sums last: until they are there, the signature is in the folder as one that was copied in by hand. They are over
+    # the files as they lie there, since another program may have laid out the same JSON in another way.
+    found = found_files(bundle.path)
+    there_now = {name: _read(path, description.DOCUMENT_LIMIT) for name, path in found.items() if name != drives.SUMS}
+    drives.write_file(bundle.path / drives.SUMS, drives.sums(there_now))
+    return after
+
+
+def collect(bundle: Bundle, others: Iterable[Bundle]) -> Collected:
+    """Add the signatures of other bundles of the same document. Any order, any number of times, the same result.
+
+    A signature that does not verify, or whose key no authority names, is set aside and reported.
+
+    Raises:
+        InputRejected: a bundle is about another document.
+        MediumTrouble: a signature cannot be written.
+    """
+    added: list[str] = []
+    known: list[str] = []
+    aside: list[tuple[str, str, str]] = []
+    for other in others:
+        where = printable(str(other.path), 200)
+        if (other.role, other.document.digest) != (bundle.role, bundle.document.digest):
+            raise InputRejected(
+                f"this bundle holds {printable(other.role, 40)} v{other.document.version} with another digest",
+                where=where,
+                do="collect bundles of one document only",
+                code="E-BUNDLE-OTHER",
+            )
+        valid_before = {s.keyid for s in bundle.signed_document().signatures}
+        for signature in other.signatures:
+            why = problem(bundle.authorities(), signature, bundle.document)
+            if why:
+                aside.append((signature.keyid, where, why))
+            elif signature.keyid in valid_before:
+                known.append(signature.keyid)
+            else:
+                bundle = add_signature(bundle, signature)
+                added.append(signature.keyid)
+    return Collected(bundle, tuple(added), tuple(dict.fromkeys(known)), tuple(aside))
+
+
+def problem(who: tuple[Authority, ...], signature: Signature, signed: Document) -> str:
+    """Why a signature does not count; empty where it does."""
+    if not any(key.keyid == signature.keyid for authority in who for key in authority.keys):
+        return "no document names this key for this role"
+    try:
+        verify_signature(who, signature.keyid, bytes.fromhex(signature.sig), signed.signed_bytes)
+    except (NotTrusted, ValueError):
+        return "the signature does not verify over these bytes"
+    return ""
+
+
+def _authorities(role: str, new: Document, trusted: Document | None) -> tuple[Authority, ...]:
+    if role == "root":
+        return authorities(role, new, trusted=trusted, delegator=None)
+    return authorities(role, new, trusted=None, delegator=trusted)
+
+
+def _fits(role: str, new: Document, old: Document | None, *, where: str) -> None:
+    def bad(what: str) -> InputRejected:
+        return InputRejected(what, where=where, do="ask whoever made the bundle", code="E-BUNDLE-FIT")
+
+    if new.signatures:
+        raise bad("the unsigned document carries signatures")
+    kind = role if role in ("root", "timestamp", "snapshot", "targets") else "targets"
+    if new.type != kind:
+        raise bad(f"the document is a {printable(new.type, 40)}, not the {printable(role, 40)} it should be")
+    if role != "root" and old is None:
+        raise bad("the document that delegates to this role is missing")
+    if role == "root":
+        if old is None:
+            if new.version != 1:
+                raise bad(f"root v{new.version} comes without the root before it")
+            return
+        if old.type != "root" or old.version + 1 != new.version:
+            raise bad(f"root v{new.version} cannot follow {printable(old.type, 40)} v{old.version}")
+        _holds(old, where)
+        return
+    if old is not None and named(old, role) is None:
+        raise bad(f"the trusted document does not delegate to {printable(role, 40)}")
+
+
+def _holds(root: Document, where: str) -> None:
+    for authority in authorities("root", root, trusted=None, delegator=None):
+        if not (held := tally(root, authority)).met:
+            raise NotTrusted(
+                f"the trusted root v{root.version} is signed by {held.sentence} only",
+                where=where,
+                do="do not sign; start from a root that its own keys have signed",
+                code="E-ROOT-UNSIGNED",
+            )
+
+
+def _listed(folder: Path, path: Path | None, name: str, facts: tuple[int, str]) -> bytes:
+    length, digest = facts
+    if path is None:
+        raise _bad(folder / name, "this file is missing", code="E-BUNDLE-PART")
+    data = _read(path, length)
+    if len(data) != length:
+        raise _bad(path, f"{len(data)} bytes, where bundle.json says {length}", code="E-BUNDLE-DIGEST")
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise _bad(path, "its SHA-256 is not the one that bundle.json says", code="E-BUNDLE-DIGEST")
+    return data
+
+
+def _documents(said: Description, contents: Mapping[str, bytes], folder: Path) -> tuple[Document, Document | None]:
+    read = {name: document.read(data, where=_show(folder / name)) for name, data in contents.items()}
+    new = next(d for name, d in read.items() if name.startswith("unsigned/"))
+    old = next((d for name, d in read.items() if name.startswith("trusted/")), None)
+    if (new.version, new.digest) != (said.version, said.digest):
+        raise _bad(
+            folder / "bundle.json", "version or digest differ from the unsigned document's", code="E-BUNDLE-DIGEST"
+        )
+    wanted = {f"unsigned/{names.safe_part(said.role)}.json"} | ({_trusted_name(old)} if old is not None else set())
+    if set(contents) != wanted:
+        raise _bad(folder / "bundle.json", f"the documents should be named {' and '.join(sorted(wanted))}")
+    return new, old
+
+
+def _signatures(paths: Mapping[str, Path]) -> tuple[Signature, ...]:
+    return tuple(_signature(paths[name], _read(paths[name], SIGNATURE_LIMIT)) for name in sorted(paths))
+
+
+def _signature(path: Path, raw: bytes) -> Signature:
+    value = intake.parse(raw, where=_show(path))
+    if not isinstance(value, dict) or sorted(value) != ["keyid", "sig"]:
+        raise _bad(path, "a signature file holds keyid and sig, and nothing else")
+    keyid, sig = value["keyid"], value["sig"]
+    if keyid != path.stem:
+        raise _bad(path, "the file is named after another key than it holds")
+    if not isinstance(sig, str) or not _HEX.fullmatch(sig):
+        raise _bad(path, "sig is not lower-case hex")
+    return Signature(keyid, sig)
+
+
+def _check_sums(bundle: Bundle, found: Mapping[str, Path]) -> None:
+    """Hold SHA256SUMS against the files. A signature may be newer than the sums: if it verifies, it needs none."""
+    path = found[drives.SUMS]
+    listed: dict[str, str] = {}
+    for line in _read(path, description.LIMIT).decode("ascii", "replace").splitlines():
+        match = _SUM_LINE.fullmatch(line)
+        if match is None or match[2] in listed:
+            raise _bad(path, "a line is not '<sha256>  <name>', or names a file twice")
+        listed[match[2]] = match[1]
+    for name in sorted(set(found) - set(listed) - {drives.SUMS}):
+        if not name.startswith("signatures/"):
+            raise _bad(path, f"it does not list {name}", code="E-BUNDLE-DIGEST")
+    who = bundle.authorities()
+    for name, digest in listed.items():
+        if name not in found or name == drives.SUMS:
+            raise _bad(path, f"it lists {printable(name, 120)}, which is not there", code="E-BUNDLE-PART")
+        if hashlib.sha256(_read(found[name], description.DOCUMENT_LIMIT)).hexdigest() == digest:
+            continue
+        held = [s for s in bundle.signatures if _signature_name(s.keyid) == name]
+        if not held or problem(who, held[0], bundle.document):
+            raise _bad(found[name], f"its SHA-256 is not the one in {drives.SUMS}", code="E-BUNDLE-DIGEST")
+
+
+def _read(path: Path, limit: int) -> bytes:
+    return intake.read_file(path, limit=limit)
+
+
+def _show(path: Path) -> str:
+    return printable(str(path), 200)
+
+
+def _trusted_name(trusted: Document) -> str:
+    return f"trusted/{trusted.version}.{names.safe_part(trusted.type)}.json"
+
+
+def _signature_name(keyid: str) -> str:
+    return f"signatures/{keyid}.json"
+
+
+def _signature_file(signature: Signature) -> bytes:
+    return (json.dumps({"keyid": signature.keyid, "sig": signature.sig}, indent=1) + "\n").encode()
+
+
+def _bad(path: Path, what: str, do: str = "copy the bundle again", code: str = "E-BUNDLE") -> InputRejected:
+    return InputRejected(what, where=_show(path), do=do, code=code)

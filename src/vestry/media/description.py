@@ -1,0 +1,86 @@
+"""``bundle.json``: what a bundle says of itself. Nothing in it is signed; it is only held against the documents."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from vestry.errors import InputRejected
+from vestry.metadata import intake
+
+FORMAT = "vestry-bundle-1"
+LIMIT = 1 << 20
+HOLDERS_LIMIT = 1000
+DOCUMENT_LIMIT = 64 << 20
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_FILE = re.compile(r"(?:unsigned|trusted)/[A-Za-z0-9_.%-]{1,120}")
+_FIELDS = ("digest", "files", "format", "holders", "repository", "role", "version")
+
+
+@dataclass(frozen=True)
+class Description:
+    """`digest` is SHA-256 over the canonical signed part; `files` maps names to (length in bytes, SHA-256 in hex)."""
+
+    role: str
+    version: int
+    digest: str
+    files: Mapping[str, tuple[int, str]]
+    holders: Mapping[str, str] = field(default_factory=dict)
+    repository: str = ""
+
+    def encode(self) -> bytes:
+        """The file."""
+        value = {
+            "format": FORMAT,
+            "role": self.role,
+            "version": self.version,
+            "digest": self.digest,
+            "files": {name: {"length": length, "sha256": sha} for name, (length, sha) in self.files.items()},
+            "holders": dict(self.holders),
+            "repository": self.repository,
+        }
+        return (json.dumps(value, indent=1, sort_keys=True) + "\n").encode()
+
+
+def parse(raw: bytes, *, where: str) -> Description:
+    """Read ``bundle.json``.
+
+    Raises:
+        InputRejected: not JSON, or a field is missing, unknown or of another form than it must be.
+    """
+
+    def must(holds: bool, what: str) -> None:
+        if not holds:
+            raise InputRejected(what, where=where, do="copy the bundle again, or ask whoever made it", code="E-BUNDLE")
+
+    value: Any = intake.parse(raw, where=where)
+    must(isinstance(value, dict), "bundle.json is not an object")
+    must(value.get("format") == FORMAT, f"the format is not {FORMAT}; this may be a bundle of another version")
+    must(tuple(sorted(value)) == _FIELDS, f"bundle.json must have exactly the fields {', '.join(_FIELDS)}")
+    role, version, digest = value["role"], value["version"], value["digest"]
+    must(isinstance(role, str) and 0 < len(role) <= 200, "role is not a name")
+    must(type(version) is int and version >= 1, "version is not a whole number from 1 on")
+    must(isinstance(digest, str) and _DIGEST.fullmatch(digest) is not None, "digest is not 64 lower-case hex digits")
+    must(isinstance(value["files"], dict) and len(value["files"]) <= 2, "files does not name one or two documents")
+    files: dict[str, tuple[int, str]] = {}
+    for name, facts in value["files"].items():
+        must(_FILE.fullmatch(name) is not None, "files has a name that no bundle has")
+        must(isinstance(facts, dict) and sorted(facts) == ["length", "sha256"], "a file needs length and sha256, only")
+        length, sha = facts["length"], facts["sha256"]
+        must(type(length) is int and 0 < length <= DOCUMENT_LIMIT, "a length is not between 1 byte and 64 MiB")
+        must(isinstance(sha, str) and _DIGEST.fullmatch(sha) is not None, "a sha256 is not 64 lower-case hex digits")
+        files[name] = (length, sha)
+    folders = sorted(name.split("/")[0] for name in files)
+    must(folders in (["unsigned"], ["trusted", "unsigned"]), "files does not name one unsigned document")
+    holders = value["holders"]
+    must(isinstance(holders, dict) and len(holders) <= HOLDERS_LIMIT, "holders is not an object of names by key id")
+    for keyid, holder in holders.items():
+        must(_DIGEST.fullmatch(keyid) is not None, "holders has something else than a key id")
+        must(isinstance(holder, str) and 0 < len(holder) <= 200, "holders has something else than a name")
+    repository = value["repository"]
+    must(isinstance(repository, str) and len(repository) <= 200, "repository is not a name")
+    return Description(role, version, digest, files, holders, repository)

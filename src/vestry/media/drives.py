@@ -1,0 +1,187 @@
+"""Removable media: write, sync, read back past the cache, compare.
+
+A drive is pulled too early, is full, or lies. So files appear under temporary names, are synced, renamed, and read
+back from the medium; ``SHA256SUMS`` goes last. Where it is missing, what is there is not a whole export.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import mmap
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from vestry.errors import InputRejected, MediumTrouble
+from vestry.media import names
+from vestry.text import printable
+
+SUMS = "SHA256SUMS"
+_CHUNK = 1 << 20
+
+_REASONS = {
+    errno.ENOSPC: ("the drive is full", "make room or take a larger one", "E-DRIVE-FULL"),
+    errno.EDQUOT: ("the drive is full", "make room or take a larger one", "E-DRIVE-FULL"),
+    errno.EFBIG: ("the drive cannot hold a file of this size", "take another drive", "E-DRIVE-FULL"),
+    errno.EROFS: ("the drive is read-only", "open its write lock or mount it writable", "E-DRIVE-READONLY"),
+    errno.EACCES: ("no right to write here", "choose a folder that you may write to", "E-DRIVE-RIGHTS"),
+    errno.EPERM: ("no right to write here", "choose a folder that you may write to", "E-DRIVE-RIGHTS"),
+    errno.EIO: ("the drive reports an error", "do not trust it; take another one", "E-DRIVE-ERROR"),
+    errno.ENODEV: ("the drive is gone", "insert it and export again", "E-DRIVE-GONE"),
+    errno.ENXIO: ("the drive is gone", "insert it and export again", "E-DRIVE-GONE"),
+    errno.ENOENT: ("the drive is gone", "insert it and export again", "E-DRIVE-GONE"),
+    errno.ENOTDIR: ("a file stands where a folder should be", "choose another place", "E-DRIVE-PLACE"),
+    errno.ELOOP: ("a link stands where a file should be", "choose another place", "E-DRIVE-PLACE"),
+    errno.EISDIR: ("a folder stands where a file should be", "choose another place", "E-DRIVE-PLACE"),
+}
+
+
+def sums(files: Mapping[str, bytes]) -> bytes:
+    """The content of a ``SHA256SUMS`` over `files`, in the format of sha256sum(1), sorted by name."""
+    digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items() if name != SUMS}
+    return "".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items())).encode()
+
+
+def export(files: Mapping[str, bytes], to: Path) -> Mapping[str, str]:
+    """Write `files` (names relative to `to`, parts separated by ``/``) and ``SHA256SUMS``, unless it is among them.
+
+    Every file is read back from the medium and compared before ``SHA256SUMS`` is written; an older ``SHA256SUMS`` is
+    removed first. Other files in `to` stay as they are. Doing it again gives the same result.
+
+    Returns:
+        Names of `files` mapped to the SHA-256 of what was read back, in hex.
+
+    Raises:
+        InputRejected: a name is not safe on removable media.
+        MediumTrouble: the drive is full, read-only, gone, failing, or gave back other bytes than were written.
+    """
+    names.check(files)
+    if any(name.split("/")[0] == SUMS and name != SUMS for name in files):
+        raise InputRejected(f"{SUMS} is a file, not a folder", where=printable(str(to)), code="E-NAME")
+    with _translated(to):
+        to.mkdir(parents=True, exist_ok=True)
+        _room_for(files, to)
+        _remove(to / SUMS)
+        digests = {name: _write(to, name, data) for name, data in files.items() if name != SUMS}
+        digest = _write(to, SUMS, files.get(SUMS) or sums(files))
+    if SUMS in files:
+        digests[SUMS] = digest
+    return {name: digests[name] for name in files}
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write one file whole or not at all: temporary name, sync, rename, sync of its folder, which is made if missing.
+
+    Raises:
+        MediumTrouble: the drive is full, read-only, gone or failing.
+    """
+    with _translated(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _place(path, data)
+
+
+@contextmanager
+def _translated(where: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        what, do, code = _REASONS.get(
+            error.errno or 0, (f"the drive failed ({error.strerror})", "take another drive", "E-DRIVE-ERROR")
+        )
+        raise MediumTrouble(
+            what, where=printable(str(where), 200), do=f"{do}; what was written is not complete", code=code
+        ) from error
+
+
+def _room_for(files: Mapping[str, bytes], to: Path) -> None:
+    free = os.statvfs(to)
+    need = sum(len(data) for data in files.values())
+    if free.f_bavail * free.f_frsize < need:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _remove(path: Path) -> None:
+    with suppress(FileNotFoundError):
+        path.unlink()
+        _sync_folder(path.parent)
+
+
+def _write(to: Path, name: str, data: bytes) -> str:
+    path = to / name
+    for folder in reversed(path.relative_to(to).parents[:-1]):
+        (to / folder).mkdir(exist_ok=True)
+        if (to / folder).is_symlink():
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+        _sync_folder((to / folder).parent)
+    _place(path, data)
+    found = _read_back(path)
+    if found != hashlib.sha256(data).hexdigest():
+        _remove(path)
+        raise MediumTrouble(
+            "the drive gave back other bytes than were written",
+            where=printable(str(path), 200),
+            do="do not trust it; take another one",
+            code="E-DRIVE-LIES",
+        )
+    return found
+
+
+def _place(path: Path, data: bytes) -> None:
+    if path.is_dir():
+        raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
+    # The stem alone may be long; FAT allows 255 characters and export's names leave room for this.
+    temporary = path.with_name(f"~{path.name}.part")
+    _remove(temporary)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    try:
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(descriptor, view) :]
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        temporary.replace(path)
+    except BaseException:
+        with suppress(OSError):  # the first error is the one to tell
+            temporary.unlink()
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # Some file systems cannot sync a folder; the files themselves were synced.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _read_back(path: Path) -> str:
+    """SHA-256 of what the medium holds: around the page cache where it can be, else after asking to drop it."""
+    # Not every file system reads directly, and some accept the flag and refuse the read.
+    with suppress(OSError):
+        return _digest(path, getattr(os, "O_DIRECT", 0))
+    return _digest(path, 0)
+
+
+def _digest(path: Path, flags: int) -> str:
+    digest = hashlib.sha256()
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | flags)
+    try:
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        size, offset = os.fstat(descriptor).st_size, 0
+        # Memory from mmap begins on a page, which direct reading demands.
+        with mmap.mmap(-1, _CHUNK) as buffer:
+            while offset < size and (count := os.preadv(descriptor, [buffer], offset)):
+                digest.update(buffer[:count])
+                offset += count
+    finally:
+        os.close(descriptor)
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""TUF metadata: the one door, documents, changes, findings, thresholds, reviews."""

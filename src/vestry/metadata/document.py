@@ -1,0 +1,306 @@
+"""A role's document: its bytes, its signed part, its signatures.
+
+`signed_bytes` is the canonical form of ``signed`` as it stood in exactly these bytes; nothing between reading and
+signing writes it again. What TUF 1.0.34 makes mandatory is checked on reading, with one exact error; what python-tuf
+lets through (thresholds that are no integers, unpadded times, nulls) is refused, since clients disagree about it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, NoReturn
+
+from vestry.errors import InputRejected
+from vestry.metadata import intake
+from vestry.metadata.canonical import encode
+from vestry.metadata.keys import Key
+from vestry.text import printable
+
+ROLES = ("root", "targets", "snapshot", "timestamp")
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
+_SPEC = re.compile(r"1\.\d+(\.\d+)?", re.ASCII)
+_HEX = re.compile(r"(?:[0-9a-fA-F]{2})*")
+_MOST_BITS = 32  # TAP 15
+_YEAR_LEAST = 1000  # below, python-tuf writes the year without its zeros, and so other bytes than it read
+_MOST_SIGNATURES = 1000  # each may cost a verification (CVE-2020-6173)
+_NOTHING: Mapping[str, Any] = {}
+
+
+@dataclass(frozen=True)
+class Signature:
+    """A key id and a signature in hex, as a document lists them."""
+
+    keyid: str
+    sig: str
+
+
+@dataclass(frozen=True)
+class Document:
+    """A document as read.
+
+    `raw` is the file, `signed` its signed part (never changed), `signed_bytes` the canonical form of that; `expires` is
+    in UTC; `extra` holds fields beside ``signed`` and ``signatures``, which nothing signs.
+    """
+
+    raw: bytes = field(repr=False)
+    signed: dict[str, Any] = field(repr=False)
+    signatures: tuple[Signature, ...]
+    signed_bytes: bytes = field(repr=False)
+    type: str
+    version: int
+    expires: datetime
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the signed bytes, in hex: what people read aloud."""
+        return hashlib.sha256(self.signed_bytes).hexdigest()
+
+    @property
+    def file_sha256(self) -> str:
+        """SHA-256 of the file, in hex."""
+        return hashlib.sha256(self.raw).hexdigest()
+
+    def with_signatures(self, signatures: Iterable[Signature]) -> Document:
+        """The same signed part with these signatures, one a key id, sorted by it; the signed bytes stay as they are."""
+        chosen = tuple(sorted({s.keyid: s for s in signatures}.values(), key=lambda s: s.keyid))
+        return replace(self, raw=to_file(self.signed, chosen, self.extra), signatures=chosen)
+
+
+def to_file(
+    signed: Mapping[str, Any], signatures: Iterable[Signature] = (), extra: Mapping[str, Any] = _NOTHING
+) -> bytes:
+    """The file as python-tuf writes it: ASCII JSON, sorted keys, an indent of one space, no line feed at the end."""
+    listed = [{"keyid": s.keyid, "sig": s.sig} for s in signatures]
+    value = {**extra, "signatures": listed, "signed": signed}
+    return json.dumps(value, sort_keys=True, indent=1, separators=(",", ": ")).encode()
+
+
+def read(raw: bytes, *, where: str, limits: intake.Limits = intake.LIMITS) -> Document:
+    """Read a document strictly.
+
+    Raises:
+        InputRejected: it is no TUF metadata; says which field and why.
+    """
+    value = intake.parse(raw, where=where, limits=limits)
+    reader = _Reader(where)
+    top = reader.object(value, "the document")
+    signed = reader.object(_get(top, "signed"), "signed")
+    signatures = reader.signatures(_get(top, "signatures"))
+    kind, version, expires = reader.common(signed)
+    readers = {
+        "root": reader.root,
+        "targets": reader.targets,
+        "snapshot": reader.snapshot,
+        "timestamp": reader.timestamp,
+    }
+    readers[kind](signed)
+    extra = {k: v for k, v in top.items() if k not in ("signed", "signatures")}
+    return Document(raw, signed, signatures, encode(signed), kind, version, expires, extra)
+
+
+def keys(document: Document) -> Mapping[str, Key]:
+    """The key objects of a root, or of a targets' delegations, by key id."""
+    holder = document.signed if document.type == "root" else document.signed.get("delegations", {})
+    return {keyid: Key.from_dict(keyid, value) for keyid, value in holder.get("keys", {}).items()}
+
+
+def role_entry(document: Document, role: str) -> Mapping[str, Any] | None:
+    """What `document` says of `role`: an object with ``keyids`` and ``threshold``; None where it does not name it."""
+    if document.type == "root":
+        entry: Mapping[str, Any] | None = document.signed["roles"].get(role)
+        return entry
+    delegations = document.signed.get("delegations", {})
+    succinct = delegations.get("succinct_roles")
+    if succinct is not None:
+        return succinct if _in_succinct(succinct, role) else None
+    return next((r for r in delegations.get("roles", []) if r["name"] == role), None)
+
+
+def _in_succinct(entry: Mapping[str, Any], role: str) -> bool:
+    bits = entry["bit_length"]
+    digits = len(f"{2**bits - 1:x}")
+    prefix, _, suffix = role.rpartition("-")
+    fits = prefix == entry["name_prefix"] and len(suffix) == digits and re.fullmatch("[0-9a-f]+", suffix) is not None
+    return fits and int(suffix, 16) < 2**bits
+
+
+class _Missing:
+    """Stands for a field that is not there, which is not the same as null."""
+
+
+_MISSING = _Missing()
+
+
+def _get(entry: Mapping[str, Any], name: str) -> Any:
+    return entry.get(name, _MISSING)
+
+
+class _Reader:
+    """Checks of shape, each with one error that names the field."""
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+
+    def bad(self, name: str, what: str) -> NoReturn:
+        raise InputRejected(f"{printable(name, 120)} {what}", where=self.where, code="E-METADATA")
+
+    def wrong(self, value: Any, name: str, wanted: str) -> NoReturn:
+        """`value` is not of the kind that is `wanted`."""
+        if value is _MISSING:
+            self.bad(name, "is missing")
+        self.bad(name, "is null" if value is None else f"is not {wanted}")
+
+    def object(self, value: Any, name: str) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            self.wrong(value, name, "an object")
+        return value
+
+    def array(self, value: Any, name: str) -> Sequence[Any]:
+        if not isinstance(value, list):
+            self.wrong(value, name, "a list")
+        return value
+
+    def text(self, value: Any, name: str) -> str:
+        if not isinstance(value, str):
+            self.wrong(value, name, "a string")
+        return value
+
+    def truth(self, value: Any, name: str) -> None:
+        if not isinstance(value, bool):
+            self.wrong(value, name, "true or false")
+
+    def whole(self, value: Any, name: str, least: int) -> int:
+        # True is an int to Python, and 1 to python-tuf.
+        if type(value) is not int:
+            self.wrong(value, name, "an integer")
+        if value < least:
+            self.bad(name, f"is {value}, less than {least}")
+        return value
+
+    def texts(self, value: Any, name: str) -> Sequence[str]:
+        return [self.text(v, f"{name}[{i}]") for i, v in enumerate(self.array(value, name))]
+
+    def signatures(self, value: Any) -> tuple[Signature, ...]:
+        listed = self.array(value, "signatures")
+        if len(listed) > _MOST_SIGNATURES:
+            self.bad("signatures", f"has {len(listed):,} entries, more than {_MOST_SIGNATURES:,}")
+        return tuple(self.signature(s, f"signatures[{i}]") for i, s in enumerate(listed))
+
+    def signature(self, value: Any, name: str) -> Signature:
+        entry = self.object(value, name)
+        keyid, sig = self.text(_get(entry, "keyid"), f"{name}/keyid"), self.text(_get(entry, "sig"), f"{name}/sig")
+        if not _HEX.fullmatch(sig):
+            self.bad(f"{name}/sig", f"is not hex (key {printable(keyid, 8)})")
+        return Signature(keyid, sig)
+
+    def common(self, signed: dict[str, Any]) -> tuple[str, int, datetime]:
+        kind = self.text(_get(signed, "_type"), "_type")
+        if kind not in ROLES:
+            self.bad("_type", f"is '{printable(kind, 40)}', which is none of {', '.join(ROLES)}")
+        spec = self.text(_get(signed, "spec_version"), "spec_version")
+        if not _SPEC.fullmatch(spec):
+            self.bad("spec_version", f"is '{printable(spec, 40)}', where 1.0.x is understood")
+        version = self.whole(_get(signed, "version"), "version", 1)
+        return kind, version, self.time(_get(signed, "expires"))
+
+    def time(self, value: Any) -> datetime:
+        text = self.text(value, "expires")
+        if not _TIME.fullmatch(text):
+            self.bad("expires", f"is '{printable(text, 40)}', not a time like 2027-01-31T00:00:00Z")
+        try:
+            found = datetime.fromisoformat(text).astimezone(UTC)
+        except ValueError:
+            self.bad("expires", f"is '{text}', a time that does not exist")
+        if found.year < _YEAR_LEAST:
+            self.bad("expires", f"is '{text}', a year that clients write in other ways")
+        return found
+
+    def key_objects(self, value: Any, name: str) -> None:
+        for keyid, key in self.object(value, name).items():
+            label = f"{name}/{keyid[:16]}"
+            entry = self.object(key, label)
+            self.text(_get(entry, "keytype"), f"{label}/keytype")
+            self.text(_get(entry, "scheme"), f"{label}/scheme")
+            keyval = self.object(_get(entry, "keyval"), f"{label}/keyval")
+            self.text(_get(keyval, "public"), f"{label}/keyval/public")
+
+    def role(self, value: Any, name: str) -> dict[str, Any]:
+        entry = self.object(value, name)
+        keyids = self.texts(_get(entry, "keyids"), f"{name}/keyids")
+        if len(set(keyids)) != len(keyids):
+            self.bad(f"{name}/keyids", "names a key id twice")
+        self.whole(_get(entry, "threshold"), f"{name}/threshold", 1)
+        return entry
+
+    def root(self, signed: dict[str, Any]) -> None:
+        self.key_objects(_get(signed, "keys"), "keys")
+        roles = self.object(_get(signed, "roles"), "roles")
+        for role in ROLES:
+            if role not in roles:
+                self.bad(f"roles/{role}", "is missing")
+        for role, entry in roles.items():
+            self.role(entry, f"roles/{role}")
+        if "consistent_snapshot" in signed:
+            self.truth(signed["consistent_snapshot"], "consistent_snapshot")
+
+    def targets(self, signed: dict[str, Any]) -> None:
+        for path, target in self.object(_get(signed, "targets"), "targets").items():
+            self.file(target, f"targets/{path}", must=True)
+        if "delegations" in signed:
+            self.delegations(self.object(signed["delegations"], "delegations"))
+
+    def delegations(self, value: dict[str, Any]) -> None:
+        self.key_objects(_get(value, "keys"), "delegations/keys")
+        if ("roles" in value) == ("succinct_roles" in value):
+            self.bad("delegations", "has not exactly one of roles and succinct_roles")
+        if "succinct_roles" in value:
+            name = "delegations/succinct_roles"
+            entry = self.role(value["succinct_roles"], name)
+            if (bits := self.whole(_get(entry, "bit_length"), f"{name}/bit_length", 1)) > _MOST_BITS:
+                self.bad(f"{name}/bit_length", f"is {bits}, more than {_MOST_BITS}")
+            self.text(_get(entry, "name_prefix"), f"{name}/name_prefix")
+            return
+        seen = set()
+        for i, role in enumerate(self.array(value["roles"], "delegations/roles")):
+            place = f"delegations/roles[{i}]"
+            name = self.text(_get(self.object(role, place), "name"), f"{place}/name")
+            if name in seen:
+                self.bad(f"delegations/{name}", "stands twice")
+            seen.add(name)
+            self.delegation(role, f"delegations/{name}")
+
+    def delegation(self, value: dict[str, Any], name: str) -> None:
+        entry = self.role(value, name)
+        self.truth(_get(entry, "terminating"), f"{name}/terminating")
+        if ("paths" in entry) == ("path_hash_prefixes" in entry):
+            self.bad(name, "has not exactly one of paths and path_hash_prefixes")
+        which = "paths" if "paths" in entry else "path_hash_prefixes"
+        self.texts(entry[which], f"{name}/{which}")
+
+    def snapshot(self, signed: dict[str, Any]) -> None:
+        for file, entry in self.object(_get(signed, "meta"), "meta").items():
+            name = f"meta/{file}"
+            self.whole(_get(self.object(entry, name), "version"), f"{name}/version", 1)
+            self.file(entry, name, must=False)
+
+    def timestamp(self, signed: dict[str, Any]) -> None:
+        self.snapshot(signed)
+        if "snapshot.json" not in signed["meta"]:
+            self.bad("meta/snapshot.json", "is missing")
+
+    def file(self, value: Any, name: str, *, must: bool) -> None:
+        entry = self.object(value, name)
+        if must or "length" in entry:
+            self.whole(_get(entry, "length"), f"{name}/length", 0)
+        if must or "hashes" in entry:
+            hashes = self.object(_get(entry, "hashes"), f"{name}/hashes")
+            if not hashes:
+                self.bad(f"{name}/hashes", "is empty")
+            for algorithm, digest in hashes.items():
+                self.text(digest, f"{name}/hashes/{algorithm}")

@@ -1,0 +1,142 @@
+"""What a rule of a review sees, and how it says what it found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Any, Literal
+
+from vestry.metadata import document
+from vestry.metadata.document import Document
+from vestry.metadata.edits import holders, key_ids
+from vestry.metadata.keys import Key
+from vestry.metadata.thresholds import Authority, Tally
+from vestry.metadata.wording import key_label, owner
+from vestry.text import Safe
+
+Severity = Literal["stop", "warn", "note"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something a reader must know. ``stop``: do not sign; ``warn``: wants an answer; ``note``: read on.
+
+    `where` is a path in the signed part (or ``signatures/<key id>``), printable and unambiguous; `text` one printable
+    sentence. Code and place together name a finding in a review and in a transcript.
+    """
+
+    code: str
+    severity: Severity
+    where: Safe
+    text: Safe
+
+    @property
+    def name(self) -> str:
+        """What an answer to it is filed under."""
+        return f"{self.code} {self.where}"
+
+    def to_dict(self) -> dict[str, str]:
+        """The object of ``review --json``."""
+        return {"code": self.code, "severity": self.severity, "where": self.where, "text": self.text}
+
+
+@dataclass(frozen=True)
+class Hit:
+    """What a rule yields: a path, a sentence (both as they are, not yet printable), and a severity of its own."""
+
+    path: tuple[str, ...]
+    text: str
+    severity: Severity | None = None
+
+
+@dataclass(frozen=True)
+class Held:
+    """A role as its delegator has it: who may sign, and how many must. `threshold` is 0 where it is no whole number."""
+
+    role: str
+    path: tuple[str, ...]
+    threshold: int
+    keyids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Context:
+    """All that rules may look at. `now` is UTC and given, never read from a clock."""
+
+    role: str
+    new: Document
+    old: Document | None
+    delegator: Document | None
+    authorities: tuple[Authority, ...]
+    tallies: tuple[Tally, ...]
+    now: datetime
+    known: Callable[[str], str]
+
+    @cached_property
+    def signed(self) -> Mapping[str, Any]:
+        """The signed part under review."""
+        return self.new.signed
+
+    @cached_property
+    def keys(self) -> Mapping[str, Key]:
+        """Keys that the document lists, for itself (root) or for its delegations."""
+        return document.keys(self.new) if self.new.type in ("root", "targets") else {}
+
+    @cached_property
+    def key_path(self) -> tuple[str, ...]:
+        """Where they stand."""
+        return ("keys",) if self.new.type == "root" else ("delegations", "keys")
+
+    @cached_property
+    def held(self) -> tuple[Held, ...]:
+        """Every role that the document gives keys to."""
+        return tuple(_held(self.signed))
+
+    @cached_property
+    def held_before(self) -> Mapping[tuple[str, ...], Held]:
+        """The same of the old version, by path."""
+        return {h.path: h for h in _held(self.old.signed)} if self.old else {}
+
+    def usable(self, keyids: tuple[str, ...]) -> set[str]:
+        """Fingerprints of the keys behind these ids that can be read: keys of one fingerprint are one key."""
+        return {k.fingerprint for i in keyids if (k := self.keys.get(i)) is not None and k.spki}
+
+    def label(self, keyid: str) -> str:
+        """``Key 3f2a1b2c (Carol)``."""
+        key = self.keys.get(keyid)
+        return key_label(keyid, self.known(keyid) or (owner(key.extra) if key else ""))
+
+
+def _held(signed: Mapping[str, Any]) -> Iterator[Held]:
+    for name, path, role in holders(signed):
+        threshold = role.get("threshold")
+        yield Held(name, path, threshold if type(threshold) is int else 0, tuple(key_ids(role) or ()))
+
+
+Check = Callable[[Context], Iterator[Hit]]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule: its code, its severity where a hit has none of its own, and what it is about in one sentence."""
+
+    code: str
+    severity: Severity
+    sentence: str
+    check: Check
+
+
+RULES: dict[str, Rule] = {}
+"""All rules by code, in the order in which their modules were read."""
+
+
+def rule(code: str, severity: Severity, sentence: str) -> Callable[[Check], Check]:
+    """Register a rule."""
+
+    def register(check: Check) -> Check:
+        RULES[code] = Rule(code, severity, sentence, check)
+        return check
+
+    return register

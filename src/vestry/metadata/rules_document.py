@@ -1,0 +1,218 @@
+"""Rules about a document as a whole: version, expiry, format, fields, signatures."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from vestry.metadata.edits import SUCCINCT, holders
+from vestry.metadata.rulebook import Context, Hit, Severity, rule
+
+TOP_LEVEL = ("root", "targets", "snapshot", "timestamp")
+UNDERSTOOD = (1, 0, 34)
+"""Newest TUF specification that the rules know."""
+
+SOON = {"root": timedelta(days=30), "targets": timedelta(days=30)}
+FAR = {"timestamp": timedelta(days=32), "snapshot": timedelta(days=366)}
+_FAR_ELSE = timedelta(days=731)
+_MANY = 100
+
+
+@rule("ROLE-TYPE", "stop", "The document is of another type than its role.")
+def role_type(c: Context) -> Iterator[Hit]:
+    """A document signed for one role must not pass for another."""
+    wanted = c.role if c.role in TOP_LEVEL else "targets"
+    if c.new.type != wanted:
+        yield Hit(("_type",), f"This is {_a(c.new.type)}, but role {c.role} needs {_a(wanted)}")
+    elif c.old is not None and c.old.type != c.new.type:
+        yield Hit(("_type",), f"This is {_a(c.new.type)}, but the old version is {_a(c.old.type)}")
+
+
+def _a(kind: str) -> str:
+    return f"a document of type {kind[:20]}"
+
+
+@rule("VERSION-STEP", "stop", "The version does not follow the old one.")
+def version_step(c: Context) -> Iterator[Hit]:
+    """TUF 1.0.34, 5.3.5: root exactly one more. Others must be higher, or clients see a rollback."""
+    if c.old is None:
+        return
+    was, now = c.old.version, c.new.version
+    if c.role == "root" and now != was + 1:
+        yield Hit(("version",), f"root version {now} does not follow version {was}: clients need {was + 1}")
+    elif c.role != "root" and now <= was:
+        yield Hit(("version",), f"Version {now} is not higher than {was}: clients refuse it as a rollback")
+
+
+@rule("VERSION-FIRST", "note", "There is no predecessor to compare with.")
+def version_first(c: Context) -> Iterator[Hit]:
+    """Without one, nothing says what changed; a first version is 1."""
+    if c.old is None and c.new.version != 1:
+        yield Hit(("version",), f"This is version {c.new.version}, but no earlier one is here to compare with")
+
+
+@rule("EXPIRY-PAST", "stop", "The document has expired.")
+def expiry_past(c: Context) -> Iterator[Hit]:
+    """Clients refuse it from that moment on."""
+    if c.new.expires <= c.now:
+        yield Hit(("expires",), f"It expired on {_day(c.new.expires)}; today is {_day(c.now)}")
+
+
+@rule("EXPIRY-SOON", "warn", "The document expires soon.")
+def expiry_soon(c: Context) -> Iterator[Hit]:
+    """Less than a month for a role whose holders have to meet."""
+    left = c.new.expires - c.now
+    if timedelta(0) < left < SOON.get(c.role, timedelta(0)):
+        days = left.days
+        yield Hit(("expires",), f"It expires on {_day(c.new.expires)}, in {days} {'day' if days == 1 else 'days'}")
+
+
+@rule("EXPIRY-FAR", "warn", "The document expires far in the future.")
+def expiry_far(c: Context) -> Iterator[Hit]:
+    """Expiry bounds how long a client can be held on an old version. PEP 458: one year for root."""
+    left = c.new.expires - c.now
+    if left > FAR.get(c.role, _FAR_ELSE):
+        yield Hit(("expires",), f"It expires on {_day(c.new.expires)}, in {left.days:,} days")
+
+
+def _day(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d}"
+
+
+@rule("CONSISTENT-SNAPSHOT-OFF", "warn", "Consistent snapshots are off.")
+def consistent_snapshot_off(c: Context) -> Iterator[Hit]:
+    """Clients may then meet metadata and files of two versions mixed (TUF 1.0.34, 6.2)."""
+    if c.new.type == "root" and c.signed.get("consistent_snapshot") is not True:
+        was = c.old is not None and c.old.signed.get("consistent_snapshot") is True
+        yield Hit(("consistent_snapshot",), f"Consistent snapshots are {'switched off' if was else 'off'}")
+
+
+@rule("SPEC-VERSION", "stop", "The TUF version that the document follows is not understood.")
+def spec_version(c: Context) -> Iterator[Hit]:
+    """Another major version means other rules. A newer minor one is a note."""
+    value = str(c.signed.get("spec_version", ""))
+    found = re.fullmatch(r"(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})(?:\.(0|[1-9][0-9]{0,8}))?", value, re.ASCII)
+    if found is None:
+        yield Hit(("spec_version",), f"'{value[:40]}' is no version of the TUF specification")
+        return
+    parts = tuple(int(p or 0) for p in found.groups())
+    if parts[0] != UNDERSTOOD[0]:
+        yield Hit(("spec_version",), f"It follows TUF {value}; only version 1 is understood here")
+    elif parts > UNDERSTOOD:
+        yield Hit(("spec_version",), f"It follows TUF {value}, newer than what is known here", "note")
+
+
+@rule("FIELD-UNKNOWN", "warn", "A field that TUF does not define.")
+def field_unknown(c: Context) -> Iterator[Hit]:
+    """It gets signed, and no client looks at it. A note where its name starts with x-, as custom names do."""
+    for group, path, fields in _unknown(c.signed):
+        usual = [f for f in fields if f.startswith("x-") or f in _LEGACY]
+        # What other tools add goes into one line; what nobody expects gets a line of its own.
+        for together, severity in [(usual, _NOTE)] * bool(usual) + [([f], _WARN) for f in fields if f not in usual]:
+            shown = ", ".join(f[:100] for f in together[:6]) + (" ..." if len(together) > 6 else "")
+            what = "Field" if len(together) == 1 else "Fields"
+            text = f"{what} of {group} that TUF does not define: {shown}; signed, but clients pass over it"
+            yield Hit((*path, together[0]), text, severity)
+    for field in sorted(c.new.extra):
+        text = f"Field {field[:100]} stands outside the signed part: no signature covers it"
+        yield Hit(("outside", field), text, "note" if field.startswith("x-") else "warn")
+
+
+_NOTE: Severity = "note"
+_WARN: Severity = "warn"
+_LEGACY = frozenset({"keyid_hash_algorithms"})
+_OWN = {
+    "root": {"consistent_snapshot", "keys", "roles"},
+    "targets": {"targets", "delegations"},
+    "snapshot": {"meta"},
+    "timestamp": {"meta"},
+}
+
+
+def _unknown(signed: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, ...], list[str]]]:
+    """Groups of like objects that have unknown fields: what they are, the path of the first, all such fields."""
+    kind = str(signed.get("_type"))
+    delegations = signed.get("delegations")
+    inner = delegations if isinstance(delegations, dict) else {}
+    yield from _group(
+        kind[:20], [((), signed)], {"_type", "spec_version", "version", "expires"} | _OWN.get(kind, set())
+    )
+    yield from _group("delegations", [(("delegations",), inner)], {"keys", "roles", "succinct_roles"})
+    keys: list[tuple[tuple[str, ...], Any]] = [(("keys", i), k) for i, k in _members(signed.get("keys"))]
+    keys += [(("delegations", "keys", i), k) for i, k in _members(inner.get("keys"))]
+    yield from _group("a key", keys, {"keytype", "scheme", "keyval"})
+    values = [((*path, "keyval"), key.get("keyval")) for path, key in keys]
+    yield from _group("a key value", values, {"public", "private"})
+    roles = [(path, role) for _, path, role in holders(signed)]
+    top = [(path, role) for path, role in roles if path[0] == "roles"]
+    yield from _group("a role", top, {"keyids", "threshold"})
+    below = [(path, role) for path, role in roles if path[0] != "roles" and path != SUCCINCT]
+    yield from _group(
+        "a delegation", below, {"name", "keyids", "threshold", "terminating", "paths", "path_hash_prefixes"}
+    )
+    bins = [(path, role) for path, role in roles if path == SUCCINCT]
+    yield from _group("the hash bins", bins, {"keyids", "threshold", "bit_length", "name_prefix"})
+    files = [(("targets", i), t) for i, t in _members(signed.get("targets"))]
+    yield from _group("a target file", files, {"length", "hashes", "custom"})
+    listed = [(("meta", i), m) for i, m in _members(signed.get("meta"))]
+    yield from _group("a listed document", listed, {"version", "length", "hashes"})
+
+
+def _group(
+    what: str, objects: Iterable[tuple[tuple[str, ...], Any]], known: set[str]
+) -> Iterator[tuple[str, tuple[str, ...], list[str]]]:
+    seen: set[str] = set()
+    first: tuple[str, ...] | None = None
+    for path, value in objects:
+        if isinstance(value, Mapping) and (fields := value.keys() - known):
+            seen |= fields
+            first = path if first is None else first
+    if first is not None:
+        yield what, first, sorted(seen)
+
+
+def _members(value: Any) -> list[tuple[str, Any]]:
+    return sorted(value.items()) if isinstance(value, dict) else []
+
+
+@rule("SIGNATURE-INVALID", "warn", "A signature does not verify.")
+def signature_invalid(c: Context) -> Iterator[Hit]:
+    """By a key that may sign, but over other bytes, or damaged. It does not count."""
+    empty = {s.keyid for s in c.new.signatures if not s.sig}
+    for keyid in dict.fromkeys(i for t in c.tallies for i in t.invalid if i not in empty):
+        yield Hit(("signatures", keyid), f"The signature of {_low(c.label(keyid))} does not verify; it does not count")
+
+
+@rule("SIGNATURE-UNKNOWN-KEY", "warn", "A signature is by a key that has no say here.")
+def signature_unknown_key(c: Context) -> Iterator[Hit]:
+    """It does not count. A note where the document that gives the say is not here."""
+    if not c.authorities:
+        return
+    complete = c.role != "root" or c.old is not None or c.new.version == 1
+    named = {key.keyid for authority in c.authorities for key in authority.keys}
+    for keyid in dict.fromkeys(s.keyid for s in c.new.signatures if s.sig and s.keyid not in named):
+        text = f"The signature of key {keyid[:64]} does not count: {c.authorities[0].by} does not name that key"
+        yield Hit(("signatures", keyid), text, "warn" if complete else "note")
+
+
+@rule("SIGNATURE-EMPTY", "note", "A place for a signature is empty.")
+def signature_empty(c: Context) -> Iterator[Hit]:
+    """Some tools keep a slot for everyone who may sign."""
+    slots = [s.keyid for s in c.new.signatures if not s.sig]
+    if slots:
+        text = f"{len(slots)} {'slot waits' if len(slots) == 1 else 'slots wait'} for a signature"
+        yield Hit(("signatures",), text)
+
+
+@rule("SIGNATURES-MANY", "warn", "The document carries very many signatures.")
+def signatures_many(c: Context) -> Iterator[Hit]:
+    """Clients may try them all (CVE-2020-6173)."""
+    count = len(c.new.signatures)
+    if count > _MANY:
+        yield Hit(("signatures", "*"), f"{count:,} signatures are here; clients may try every one of them")
+
+
+def _low(text: str) -> str:
+    return text[:1].lower() + text[1:]

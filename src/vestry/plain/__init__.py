@@ -1,0 +1,1 @@
+"""The same ceremony as line-oriented prompts."""

@@ -1,0 +1,89 @@
+"""The child process of one PKCS #11 module: ``python -m vestry.tokens.child REQUESTS ANSWERS PARENT``.
+
+It reads requests from one pipe and answers on another (both inherited, as `messages` describes them), in one thread,
+until the pipe ends. It never outlives its parent, leaves no core dump, can't be traced, and has no terminal.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import signal
+import sys
+from collections.abc import Callable
+
+from vestry.errors import TokenTrouble
+from vestry.tokens import messages
+from vestry.tokens.messages import Frame
+
+# linux/prctl.h
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4
+
+
+def main(arguments: list[str]) -> int:
+    """Serve until the pipe ends. Arguments: descriptors of requests and answers, process id of the parent."""
+    requests, answers, parent = (int(a) for a in arguments)
+    harden(parent)
+    from vestry.tokens.pkcs11 import Module  # noqa: PLC0415 - after hardening: it loads foreign code
+
+    module: Module | None = None
+    while True:
+        try:
+            request = messages.read_frame(_reader(requests))
+        except EOFError:
+            break
+        try:
+            if request.head.get("do") == "load":
+                module = Module(messages.text(request.head, "path"))
+                answer = Frame({})
+            else:
+                assert module is not None, "load comes first"
+                answer = module.answer(request)
+        except TokenTrouble as trouble:
+            answer = Frame({"trouble": messages.trouble_to(trouble)})
+        messages.write_frame(answer, _writer(answers))
+        del request, answer
+    if module is not None:
+        module.close()
+    return 0
+
+
+def harden(parent: int) -> None:
+    """No core dump, no tracing, no terminal's interrupt, and death with the parent (Linux)."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform.startswith("linux"):
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:  # it died before the line above
+            os._exit(1)
+
+
+def _reader(descriptor: int) -> Callable[[int], bytes]:
+    def read(length: int) -> bytes:
+        pieces = bytearray()
+        while len(pieces) < length:
+            piece = os.read(descriptor, min(length - len(pieces), 1 << 20))
+            if not piece:
+                raise EOFError
+            pieces += piece
+        return bytes(pieces)
+
+    return read
+
+
+def _writer(descriptor: int) -> Callable[[bytes], None]:
+    def write(data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(descriptor, view) :]
+
+    return write
+
+
+if __name__ == "__main__":
+    status = main(sys.argv[1:])
+    # Vendor libraries crash in their own exit handlers; nothing here needs any.
+    os._exit(status)

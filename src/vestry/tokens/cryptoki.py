@@ -1,0 +1,81 @@
+"""The three PKCS #11 calls that python-pkcs11 lacks, through ctypes on the same loaded library. Child processes only.
+
+C_InitToken, C_GetTokenInfo (for the lengths a PIN may have) and C_CloseAllSessions, PKCS #11 2.40 sections 5.5 and 5.6.
+Return values are CK_RV, as numbers.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass
+
+OK = 0x00
+FUNCTION_NOT_SUPPORTED = 0x54
+PIN_INCORRECT, PIN_INVALID, PIN_LEN_RANGE, PIN_LOCKED = 0xA0, 0xA1, 0xA2, 0xA4
+
+LABEL_LENGTH = 32
+# Places in CK_FUNCTION_LIST, counted from the first function after the version.
+_GET_TOKEN_INFO, _INIT_TOKEN = 6, 9
+_FUNCTIONS = 68
+
+
+class _TokenInfo(ctypes.Structure):
+    _fields_ = (
+        ("label", ctypes.c_char * 32),
+        ("manufacturer", ctypes.c_char * 32),
+        ("model", ctypes.c_char * 16),
+        ("serial", ctypes.c_char * 16),
+        ("flags", ctypes.c_ulong),
+        ("max_sessions", ctypes.c_ulong),
+        ("sessions", ctypes.c_ulong),
+        ("max_rw_sessions", ctypes.c_ulong),
+        ("rw_sessions", ctypes.c_ulong),
+        ("longest_pin", ctypes.c_ulong),
+        ("shortest_pin", ctypes.c_ulong),
+        ("memory", ctypes.c_ulong * 4),
+        ("versions", ctypes.c_ubyte * 4),
+        ("time", ctypes.c_char * 16),
+    )
+
+
+class _FunctionList(ctypes.Structure):
+    _fields_ = (("version", ctypes.c_ubyte * 2), ("functions", ctypes.c_void_p * _FUNCTIONS))
+
+
+@dataclass(frozen=True)
+class PinRange:
+    """The lengths, in bytes, that a token takes for a PIN."""
+
+    shortest: int
+    longest: int
+
+    def fits(self, length: int) -> bool:
+        """Whether a PIN of `length` bytes can be right; true where the token gives no sensible range."""
+        told = 0 < self.longest <= 4096 and self.shortest <= self.longest
+        return not told or self.shortest <= length <= self.longest
+
+
+class Cryptoki:
+    """The function list of the module at `path`, which is loaded and initialised already."""
+
+    def __init__(self, path: str) -> None:
+        library = ctypes.CDLL(path)
+        pointer = ctypes.POINTER(_FunctionList)()
+        returned = library.C_GetFunctionList(ctypes.byref(pointer))
+        if returned != OK:
+            raise OSError(f"C_GetFunctionList returned {returned:#x}")
+        self._library, self._list = library, pointer.contents
+
+    def pin_range(self, slot: int) -> PinRange:
+        """From CK_TOKEN_INFO; 0 to 0 where the call fails."""
+        call = ctypes.CFUNCTYPE(ctypes.c_ulong, ctypes.c_ulong, ctypes.POINTER(_TokenInfo))
+        info = _TokenInfo()
+        if call(self._list.functions[_GET_TOKEN_INFO])(slot, ctypes.byref(info)) != OK:
+            return PinRange(0, 0)
+        return PinRange(info.shortest_pin, info.longest_pin)
+
+    def init_token(self, slot: int, so_pin: bytes, label: bytes) -> int:
+        """C_InitToken: erase, and set label (at most 32 bytes) and SO PIN. Returns CK_RV."""
+        call = ctypes.CFUNCTYPE(ctypes.c_ulong, ctypes.c_ulong, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
+        function = call(self._list.functions[_INIT_TOKEN])
+        return int(function(slot, so_pin, len(so_pin), label.ljust(LABEL_LENGTH)))

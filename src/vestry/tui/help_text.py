@@ -1,0 +1,128 @@
+"""F1: what each question proves, what to say aloud, and what to do when it does not work. By the question's name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+
+class Help(NamedTuple):
+    """Help for one question."""
+
+    proves: str
+    aloud: str
+    fails: str
+
+
+_STOP = "Press Esc to stop. Everything recorded stays, and the same command goes on from here."
+
+GENERAL = Help(
+    "Each answer is written to the transcript before the next step begins.",
+    "What you do, before you do it: the witnesses follow by ear.",
+    _STOP,
+)
+
+_DIGEST = "The two words, read by someone else from their own screen or paper; the holder types what is heard."
+
+TEXTS: Mapping[str, Help] = {
+    "present": Help(
+        "Who was in the room. The transcript says so on the administrator's word.",
+        "Each name and office, and each person answers.",
+        "If someone is missing, press n; the ceremony stops and can be resumed when all are here.",
+    ),
+    "done": Help(
+        "That people did what the script tells them to.",
+        "The instruction, word for word.",
+        "If it was done differently, press F2 and say how; the note becomes part of the transcript.",
+    ),
+    "record": Help(
+        "What people saw, in their own words: a bag number, a serial.",
+        "What you type, so that the witnesses can compare.",
+        "If it can't be read, type that; if it is not what was expected, press F2 and note it.",
+    ),
+    "preflight": Help(
+        "What this machine says of itself. A machine that lies about itself is not found out this way.",
+        "Each line that does not hold.",
+        "Mend it and look again. Going on in spite of it asks for a reason, which everyone can read later.",
+    ),
+    "waive": Help(
+        "Why the ceremony went on in spite of this.",
+        "The reason, and that nobody in the room objects.",
+        "If someone objects, press Esc and stop.",
+    ),
+    "new-pin": Help(
+        "Only its holder knows the PIN. It is never written, shown or recorded here, not even its length.",
+        "Nothing. Everyone else looks away, and the camera sees only a mask of fixed width.",
+        "If the two differ, both are forgotten and typed again; nothing was set.",
+    ),
+    "new-so-pin": Help(
+        "This PIN can reset a locked one, and so it opens the token. Whoever keeps it holds that power.",
+        "Who will keep it, and where; never the PIN.",
+        "If the two differ, both are forgotten and typed again; nothing was set.",
+    ),
+    "digits": Help(
+        "The token in the reader is the one in the holder's hand, and not one that looks like it.",
+        "The last four characters, read off the token itself or its label.",
+        "If they differ, this is another token. Take it out, and find the right one before you go on.",
+    ),
+    "review": Help(
+        "Everyone reads the very bytes that will be signed. No change can be left out of this list.",
+        "Each line marked + - or ~, and the digest's words at the end.",
+        "If anything is not meant, press Esc and stop. Nothing has been signed yet.",
+    ),
+    "words": Help(
+        "The holder signs the document that was read: two words of its digest, at places picked anew each time.",
+        _DIGEST,
+        "If the words differ between two screens, stop: they show two different documents.",
+    ),
+    "pin": Help(
+        "The holder agrees that the token acts now, for what stands here and nothing else.",
+        "What the token is about to do. Never the PIN.",
+        "A wrong PIN uses up a try and is never sent twice. Take your time; look at the token before the last one.",
+    ),
+    "last-try": Help(
+        "After one more wrong PIN the token locks, and its keys can't be used again.",
+        "That this is the last try.",
+        "If you are not sure of the PIN, press n; another holder can sign in your place.",
+    ),
+    "outcome": Help(
+        "The program was cut off while a token was signing. No signature was kept, so none is lost or counted twice.",
+        "That this signature is asked for again, and why.",
+        "Signing the same bytes again does no harm. If you are in doubt, press n and stop.",
+    ),
+    "trouble": Help(
+        "Nothing goes on by itself after a failure. The panel before this said whether anything was signed.",
+        "What failed, with the code in brackets.",
+        "Look at the device first. Trying again repeats this step and nothing that is done.",
+    ),
+    "export": Help(
+        "What leaves the room is what was signed: every file is read back from the medium and compared.",
+        "The name of the medium, and who takes it.",
+        "If writing fails, use another medium; an incomplete copy is never taken for a whole one.",
+    ),
+    "import": Help(
+        "Signatures made elsewhere are verified here against this draft, one by one.",
+        "Whose signatures they are, and how they came.",
+        "One that does not hold is set aside and named. The others count.",
+    ),
+    "agree": Help(
+        "A signed yes, or a signed no, to the whole transcript. Both are valid, and both stay.",
+        "The words of the head, from this screen, and each compares them with their own paper.",
+        "If the words on paper differ, or something is missing, choose the second and say why.",
+    ),
+    "reason": Help(
+        "Your reason is signed with your seal.",
+        "The reason.",
+        "Write as much as you need; nobody can change it later.",
+    ),
+    "finished": Help(
+        "The head stands for every line of the transcript. One changed letter gives other words.",
+        "All 32 words, slowly. Witnesses write them down.",
+        "If a word was misheard, read all of it again. The head stays the same.",
+    ),
+}
+
+
+def text_of(name: str) -> Help:
+    """Help for the question of that name, or what holds everywhere."""
+    return TEXTS.get(name, GENERAL)

@@ -1,0 +1,251 @@
+"""The home screen: what Vestry is, and what one can do. It loads the screen and nothing else, so that it is there at once.
+
+What is chosen runs as a command of its own, exactly the one that the screen names; home comes back after it.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from textual import events
+from textual.app import ComposeResult
+
+from vestry import __version__
+from vestry.errors import ExitStatus
+from vestry.text import printable
+from vestry.tui import glyphs as tiers
+from vestry.tui.base import QuietApp, terminal
+from vestry.tui.glyphs import Glyphs
+from vestry.tui.lines import BLANK, Line, Span, folded, key, line, packed, paragraph
+from vestry.tui.widgets.field import Field
+from vestry.tui.widgets.line_view import LineView
+
+ABOUT = (
+    "Vestry runs key ceremonies for TUF root key holders, offline, on hardware tokens.",
+    "It leaves a transcript that anyone who was not there can replay.",
+)
+_LISTED = 6
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A line of the menu. `verb` is what runs; `path` asks for one, of which `patterns` find those that lie here."""
+
+    key: str
+    name: str
+    about: str
+    verb: str
+    path: str = ""
+    patterns: tuple[str, ...] = ()
+    shown: bool = False
+
+
+CHOICES = (
+    Choice("1", "Rehearse", "a whole practice ceremony; nothing to plug in", "rehearse"),
+    Choice(
+        "2", "Run a script", "a ceremony, from its start or where it stopped", "run", "Script", ("*.toml", "*/*.toml")
+    ),
+    Choice(
+        "3",
+        "Review a bundle",
+        "what changed, who must sign",
+        "review",
+        "Bundle",
+        ("bundle.json", "*/bundle.json", "*/*/*/bundle.json"),
+        shown=True,
+    ),
+    Choice(
+        "4",
+        "Replay a transcript",
+        "every event gets its verdict",
+        "replay",
+        "Transcript",
+        ("transcript.jsonl", "*/transcript.jsonl"),
+    ),
+    Choice("5", "Tokens", "which are here, and their keys", "tokens"),
+    Choice("6", "Preflight", "is this machine fit for a ceremony", "preflight"),
+)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to run, and whether its output is shown on the home screen."""
+
+    arguments: tuple[str, ...]
+    shown: bool
+
+
+class HomeApp(QuietApp[Wanted]):
+    """Menu, a line for a path, or the text that a verb gave."""
+
+    def __init__(self, *, glyphs: Glyphs, output: str = "", folder: Path | None = None) -> None:
+        super().__init__()
+        self._glyphs, self._output, self._folder = glyphs, output, folder or Path()
+        self._choice: Choice | None = None
+        self._found: list[str] = []
+        self._at = -1
+        self._amiss = ""
+
+    def compose(self) -> ComposeResult:
+        """Text and keys; the line for a path comes when it is needed."""
+        yield LineView(self._text, glyphs=self._glyphs, id="home")
+        yield LineView(self._keys, glyphs=self._glyphs, id="keys")
+
+    def on_key(self, event: events.Key) -> None:
+        """Choose, scroll, go back, leave."""
+        view = self.query_one("#home", LineView)
+        if self._choice is not None and event.key in ("down", "up") and self._found:
+            self._at = (self._at + (1 if event.key == "down" else -1)) % len(self._found)
+            self.query_one(Field).fill(self._found[self._at])
+        elif event.key in ("pagedown", "space", "down", "pageup", "up"):
+            step = view.room - 1 if event.key in ("pagedown", "space", "pageup") else 1
+            view.scroll_lines(-step if event.key in ("pageup", "up") else step)
+        elif event.key == "escape":
+            self._back()
+        elif event.key == "q" and self._choice is None:
+            self.exit()
+        elif self._choice is None and not self._output:
+            chosen = next((c for c in CHOICES if c.key == event.key), None)
+            if chosen is not None:
+                self._choose(chosen)
+
+    def on_field_submitted(self) -> None:
+        """Run on the path, if there is something."""
+        typed = self.query_one(Field).value.strip()
+        assert self._choice is not None
+        if not typed or not (self._folder / Path(typed).expanduser()).exists():
+            self._amiss = "There is no such file or folder." if typed else "Type a path, or take one with the arrows."
+            self.query_one("#home", LineView).show(self._text)
+            return
+        self.exit(Wanted((self._choice.verb, str(Path(typed).expanduser())), self._choice.shown))
+
+    async def action_quit(self) -> None:
+        """Leave."""
+        self.exit()
+
+    def action_help_quit(self) -> None:
+        """Ctrl+C leaves too."""
+        self.exit()
+
+    def _choose(self, choice: Choice) -> None:
+        if not choice.path:
+            self.exit(Wanted((choice.verb,), choice.shown))
+            return
+        self._choice, self._at, self._amiss = choice, -1, ""
+        self._found = found(self._folder, choice)
+        field = Field(choice.path, glyphs=self._glyphs)
+        self.mount(field, after=self.query_one("#home"))
+        field.focus()
+        self._show()
+
+    def _back(self) -> None:
+        if self._choice is None and not self._output:
+            self.exit()
+            return
+        self._choice, self._output = None, ""
+        self.query(Field).remove()
+        self._show()
+
+    def _show(self) -> None:
+        self.query_one("#home", LineView).show(self._text)
+        self.query_one("#keys", LineView).show(self._keys)
+
+    def _text(self, width: int) -> list[Line]:
+        if self._output:
+            return [
+                line(text) for raw in self._output.splitlines() for text in folded(raw.rstrip(), width, then=" " * 4)
+            ]
+        rows: list[Line] = [(Span("Vestry", "accent"), Span(f" {__version__}", "quiet")), BLANK]
+        for text in ABOUT:
+            rows += paragraph(text, width)
+        rows.append(BLANK)
+        if self._choice is not None:
+            return [*rows, *self._asked(self._choice, width)]
+        name = max(len(c.name) for c in CHOICES) + 2
+        for choice in CHOICES:
+            first: Line = (Span(f" {choice.key}  ", "key"), Span(f"{choice.name:<{name}}", "strong"))
+            texts = folded(choice.about, width - name - 4)
+            rows += [(*first, Span(texts[0], "quiet")), *(line(" " * (name + 4) + t, "quiet") for t in texts[1:])]
+        return [*rows, (Span(" q  ", "key"), Span("Leave", "strong"))]
+
+    def _asked(self, choice: Choice, width: int) -> list[Line]:
+        rows = [line(f"{choice.name}: {choice.about}", "accent"), BLANK]
+        if self._found:
+            rows += paragraph("Found here:", width, "quiet")
+            rows += [row for path in self._found for row in paragraph(printable(path), width, indent=2)]
+        else:
+            rows += paragraph("None was found in this folder; type where it is.", width, "quiet")
+        return [*rows, *([BLANK, line(self._amiss, "bad")] if self._amiss else []), BLANK]
+
+    def _keys(self, width: int) -> list[Line]:
+        if self._choice is not None:
+            arrows = [key("Down/Up", "take one of those found")] if self._found else []
+            return packed([*arrows, key("Enter", "go"), key("Esc", "back")], width)
+        if self._output:
+            return packed([key("Space", "next page"), key("PgUp", "back up"), key("Esc", "home")], width)
+        return packed([key("1-6", "choose"), key("Esc", "leave")], width)
+
+
+def found(folder: Path, choice: Choice) -> list[str]:
+    """Paths that lie near, by the patterns of a choice: for a bundle or transcript the folder that holds it."""
+    paths: list[str] = []
+    for pattern in choice.patterns:
+        for path in sorted(folder.glob(pattern)):
+            known = path if path.suffix == ".toml" else path.parent
+            if path.is_file() and path.name != "pyproject.toml":
+                paths.append(str(known.relative_to(folder)))
+    return list(dict.fromkeys(paths))[:_LISTED]
+
+
+def run_home() -> int:
+    """Show the menu, run what is chosen, come back, until a person leaves.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        InputRejected: there is no terminal to draw on.
+        Exception: a fault of the program itself, after the terminal was restored.
+    """
+    drawn = tiers.choose(terminal=terminal())
+    output = ""
+    while True:
+        app = HomeApp(glyphs=drawn, output=output)
+        wanted = app.run(mouse=False)
+        if app.fault is not None:
+            raise app.fault
+        if wanted is None:
+            return int(ExitStatus.STOPPED if app.signalled else ExitStatus.DONE)
+        output = run_verb(wanted)
+
+
+def run_verb(wanted: Wanted) -> str:
+    """Run a verb as its own command in this terminal; give back its output where home is to show it."""
+    command = [sys.executable, "-m", "vestry", *wanted.arguments]
+    # Ctrl+C is for the command. A function, unlike SIG_IGN, is not handed down to it.
+    before = signal.signal(signal.SIGINT, _nothing)
+    try:
+        if wanted.shown:
+            done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+            return done.stdout.decode(errors="backslashreplace") or "It said nothing."
+        sys.stdout.write(f"$ vestry {' '.join(wanted.arguments)}\n")
+        sys.stdout.flush()
+        subprocess.run(command, check=False)
+        _wait_for_enter()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    return ""
+
+
+def _wait_for_enter() -> None:
+    sys.stdout.write("\nPress Enter to go back to Vestry. ")
+    sys.stdout.flush()
+    sys.stdin.readline()
+
+
+def _nothing(number: int, frame: object) -> None:
+    del number, frame

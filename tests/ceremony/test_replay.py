@@ -1,0 +1,126 @@
+"""Replay of a ceremony that was changed after the fact, and of one that wasn't."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from people import People
+
+from vestry.ceremony import chain, codec, conductor, rehearsal, transcript
+from vestry.ceremony import events as e
+from vestry.ceremony.replay import compare_files, replay, summary
+
+
+@pytest.fixture(scope="module")
+def ceremony(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("r") / "r"
+    script, inputs = rehearsal.prepare(folder, holders=3, threshold=2)
+    conductor.conduct(script, inputs, folder, People())
+    return folder
+
+
+def forged(ceremony: Path, kind: str, change: Any) -> bytes:
+    """The transcript with one event changed and every head made anew: what a forger with an editor can do at best."""
+    lines, head = [], chain.NO_HEAD
+    done = False
+    for n, line in enumerate((ceremony / "transcript.jsonl").read_text().splitlines()):
+        body = json.loads(line)["event"]
+        if body["what"] == kind and not done:
+            change(body)
+            done = True
+        event = codec.from_json(body["what"], body["with"])
+        raw, recorded = chain.make(event, n=n, before=head, at=body["at"], mono=body["mono"], by=body["by"])
+        lines.append(raw)
+        head = recorded.head
+    assert done
+    return b"".join(lines)
+
+
+def set_with(name: str, value: Any) -> Any:
+    return lambda body: body["with"].update({name: value})
+
+
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [
+        ("drafted", set_with("sha256", "00" * 32)),
+        ("drafted", set_with("digest", "00" * 32)),
+        ("key_generated", set_with("keyid", "00" * 32)),
+        ("key_generated", set_with("proof", "00")),
+        ("signature_added", set_with("sig", "00" * 70)),
+        ("signature_added", set_with("role", "targets")),
+        ("review_read", set_with("changes", 1)),
+        ("signature_intended", set_with("words", {"1": "absurd", "2": "absurd"})),
+        ("verified", set_with("files", {"1.root.json": "00" * 32})),
+        ("sealed", set_with("agree", False)),
+        ("sealed", set_with("reason", "added")),
+        ("gathered", set_with("people", ["Olivia"])),
+        ("token_confirmed", set_with("digits", "0000x")),
+        ("opened", set_with("script_sha256", "00" * 32)),
+        ("drafted", lambda body: body.update(at="2020-01-01T00:00:00Z")),
+    ],
+)
+def test_a_forged_event_fails(ceremony: Path, kind: str, change: Any) -> None:
+    """A forger can make the chain anew; what the events say must still add up."""
+    steps = list(replay(transcript.read(forged(ceremony, kind, change))))
+    assert any(s.verdict == "failed" for s in steps)
+    assert not summary(steps, ())["ok"]
+
+
+def test_another_key_in_the_place_of_one_fails_at_the_draft(ceremony: Path) -> None:
+    """Keys, drafts and signatures hang together: none can be changed alone."""
+    steps = list(replay(transcript.read((ceremony / "transcript.jsonl").read_bytes())))
+    first = next(s.recorded.event for s in steps if isinstance(s.recorded.event, e.KeyGenerated))
+    later = [s.recorded.event for s in steps if isinstance(s.recorded.event, e.KeyGenerated)][1]
+    change = set_with("public", later.public)
+    bad = list(replay(transcript.read(forged(ceremony, "key_generated", change))))
+    assert first.public != later.public
+    assert [s.verdict for s in bad].count("failed") >= 1
+
+
+def test_changed_outputs_are_found(ceremony: Path, tmp_path: Path) -> None:
+    """Every file that the transcript accounts for is made again and compared."""
+    copy = tmp_path / "copy"
+    shutil.copytree(ceremony, copy)
+    state = list(replay(transcript.read(copy / "transcript.jsonl")))[-1].state
+    assert state is not None
+    names = [f.name for f in compare_files(state, copy)]
+    assert "signed/1.root.json" in names
+    for name in names:
+        raw = (copy / name).read_bytes()
+        (copy / name).write_bytes(raw[:-2] + b" " + raw[-1:])
+        assert [f.name for f in compare_files(state, copy) if f.verdict == "failed"] == [name]
+        (copy / name).write_bytes(raw)
+    (copy / "signed" / "1.root.json").unlink()
+    assert any(f.why == "is missing" for f in compare_files(state, copy))
+
+
+def vestry(*args: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "vestry", *args], capture_output=True, text=True, check=False, env=os.environ.copy()
+    )
+
+
+def test_the_verb_says_the_same_in_json_and_plain(ceremony: Path, tmp_path: Path) -> None:
+    """What a script reads and what an auditor reads must agree, status included."""
+    ran = vestry("replay", str(ceremony / "transcript.jsonl"), "--json")
+    assert ran.returncode == 0, ran.stderr
+    result = json.loads(ran.stdout)
+    assert result["ok"]
+    assert set(result["events"][0]) >= {"n", "event", "verdict", "why"}
+    assert {v["verdict"] for v in result["events"]} == {"recomputed", "witnessed"}
+    plain = vestry("replay", str(ceremony), "--plain")
+    assert plain.returncode == 0
+    assert result["head"] in plain.stdout
+    (tmp_path / "t.jsonl").write_bytes(forged(ceremony, "signature_added", set_with("sig", "00" * 70)))
+    assert vestry("replay", str(tmp_path / "t.jsonl"), "--json").returncode == 1
+    (tmp_path / "cut.jsonl").write_bytes((ceremony / "transcript.jsonl").read_bytes()[:-3000])
+    cut = json.loads(vestry("replay", str(tmp_path / "cut.jsonl"), "--json").stdout)
+    assert not cut["complete"]

@@ -1,0 +1,385 @@
+"""Findings: every rule fires where it should, and a good document is left in peace."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from holders import EXPIRES, Holder, first_root, holder, next_root, signed
+
+from vestry.errors import InputRejected
+from vestry.metadata import document, drafting
+from vestry.metadata.document import Document, Signature
+from vestry.metadata.findings import CODES, Finding
+from vestry.metadata.keys import Key
+from vestry.metadata.review import review
+from vestry.metadata.rules_names import covers
+
+NOW = EXPIRES - timedelta(days=365)
+PEOPLE = [holder(name) for name in ("Ann", "Ben", "Carol", "Dave", "Eve")]
+ONLINE = holder("online")
+STRANGER = holder("stranger")
+ROOT = first_root(PEOPLE, 3, ONLINE)
+SHA = {"length": 3, "hashes": {"sha256": "ab" * 32}}
+
+
+def changed(before: Document, change: Callable[[dict[str, Any]], object]) -> Document:
+    value = copy.deepcopy(before.signed)
+    change(value)
+    return document.read(document.to_file(value, before.signatures), where="test")
+
+
+def targets(change: Callable[[dict[str, Any]], object] = lambda _: None, **roles: Any) -> Document:
+    """A targets whose delegations are the given roles, in that order."""
+    given = [
+        {"name": n.replace("_", "-"), "keyids": [ONLINE.key.keyid], "threshold": 1, "terminating": False, **r}
+        for n, r in roles.items()
+    ]
+    value = {
+        "_type": "targets",
+        "version": 1,
+        "spec_version": "1.0.34",
+        "expires": f"{EXPIRES:%Y-%m-%dT%H:%M:%SZ}",
+        "targets": {},
+        "delegations": {"keys": {ONLINE.key.keyid: ONLINE.key.to_dict()}, "roles": given},
+    }
+    change(value)
+    return document.read(document.to_file(value), where="test")
+
+
+def found(role: str, new: Document, **given: Any) -> dict[str, Finding]:
+    now = given.pop("now", NOW)
+    return {f.name: f for f in review(role, new, now=now, **given).findings}
+
+
+def severities(code: str, role: str, new: Document, **given: Any) -> list[str]:
+    return [f.severity for f in found(role, new, **given).values() if f.code == code]
+
+
+def set_in(*path: str, to: Any) -> Callable[[dict[str, Any]], None]:
+    def change(value: dict[str, Any]) -> None:
+        for name in path[:-1]:
+            value = value[name]
+        value[path[-1]] = to
+
+    return change
+
+
+def listed_twice(value: dict[str, Any]) -> None:
+    keyid = PEOPLE[0].key.keyid
+    again = value["keys"][keyid] | {"x-copy": 1}
+    made = Key.from_dict("", again)
+    other = next(iter(made.computed_keyids() - {keyid}))
+    value["keys"][other] = again
+    value["roles"]["root"]["keyids"].append(other)
+
+
+def add_key(value: dict[str, Any], keyid: str, key: dict[str, Any]) -> None:
+    value["keys"][keyid] = key
+    value["roles"]["root"]["keyids"].append(keyid)
+
+
+def rsa_key(bits: int) -> Callable[[dict[str, Any]], None]:
+    public = rsa.generate_private_key(65537, bits).public_key()
+    pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+    key = {"keytype": "rsa", "scheme": "rsassa-pss-sha256", "keyval": {"public": pem}}
+    return lambda v: add_key(v, "a" * 64, key)
+
+
+def ed25519_key(public: str) -> Callable[[dict[str, Any]], None]:
+    key = {"keytype": "ed25519", "scheme": "ed25519", "keyval": {"public": public}}
+    return lambda v: add_key(v, "b" * 64, key)
+
+
+def of_first_key(change: Callable[[dict[str, Any]], object]) -> Callable[[dict[str, Any]], None]:
+    return lambda v: change(v["keys"][PEOPLE[0].key.keyid]) and None
+
+
+def by(new: Document, *signatures: tuple[str, str]) -> Document:
+    return replace(new, signatures=tuple(Signature(*s) for s in signatures))
+
+
+def both(*holders: Holder) -> Callable[[dict[str, Any]], None]:
+    """Online roles also list these holders' keys."""
+    return lambda v: v["roles"]["snapshot"]["keyids"].extend(h.key.keyid for h in holders)
+
+
+FIRST = PEOPLE[0].key.keyid
+OTHERS = [holder(str(n)) for n in range(3)]
+STAR = {"paths": ["*"]}
+
+# code, severity, role, new document, what else the review is given
+CASES: list[tuple[str, str, str, Callable[[], Document], dict[str, Any]]] = [
+    ("ROLE-TYPE", "stop", "targets", lambda: ROOT, {}),
+    ("ROLE-TYPE", "stop", "some-project", lambda: ROOT, {}),
+    ("VERSION-STEP", "stop", "root", lambda: changed(ROOT, set_in("version", to=3)), {"old": ROOT}),
+    ("VERSION-STEP", "stop", "root", lambda: ROOT, {"old": ROOT}),
+    ("VERSION-STEP", "stop", "targets", targets, {"old": targets()}),
+    ("VERSION-FIRST", "note", "root", lambda: next_root(ROOT, PEOPLE, 3), {}),
+    ("EXPIRY-PAST", "stop", "root", lambda: ROOT, {"now": EXPIRES}),
+    ("EXPIRY-SOON", "warn", "root", lambda: ROOT, {"now": EXPIRES - timedelta(days=29)}),
+    ("EXPIRY-FAR", "warn", "root", lambda: ROOT, {"now": EXPIRES - timedelta(days=800)}),
+    ("CONSISTENT-SNAPSHOT-OFF", "warn", "root", lambda: changed(ROOT, set_in("consistent_snapshot", to=False)), {}),
+    ("CONSISTENT-SNAPSHOT-OFF", "warn", "root", lambda: changed(ROOT, lambda v: v.pop("consistent_snapshot")), {}),
+    ("SPEC-VERSION", "note", "root", lambda: changed(ROOT, set_in("spec_version", to="1.99.0")), {}),
+    (
+        "SPEC-VERSION",
+        "stop",
+        "root",
+        lambda: replace(ROOT, signed={**ROOT.signed, "spec_version": "2.0.0"}),
+        {},
+    ),
+    ("FIELD-UNKNOWN", "note", "root", lambda: changed(ROOT, set_in("x-vestry-rehearsal", to=True)), {}),
+    ("FIELD-UNKNOWN", "warn", "root", lambda: changed(ROOT, set_in("roles", "root", "treshold", to=1)), {}),
+    ("FIELD-UNKNOWN", "warn", "root", lambda: replace(ROOT, extra={"odd": 1}), {}),
+    ("FIELD-UNKNOWN", "warn", "targets", lambda: targets(a={"paths": ["*"], "odd": 1}), {}),
+    ("SIGNATURE-INVALID", "warn", "root", lambda: by(ROOT, (FIRST, "00")), {}),
+    ("SIGNATURE-UNKNOWN-KEY", "warn", "root", lambda: by(ROOT, (STRANGER.key.keyid, "00")), {}),
+    ("SIGNATURE-EMPTY", "note", "root", lambda: by(ROOT, (FIRST, "")), {}),
+    ("SIGNATURES-MANY", "warn", "root", lambda: by(ROOT, *((f"{n:064x}", "00") for n in range(101))), {}),
+    ("THRESHOLD-LOWERED", "warn", "root", lambda: next_root(ROOT, PEOPLE, 2), {"old": ROOT}),
+    ("THRESHOLD-ONE", "warn", "root", lambda: first_root(PEOPLE, 1, ONLINE), {}),
+    ("THRESHOLD-UNREACHABLE", "stop", "root", lambda: changed(ROOT, set_in("roles", "root", "threshold", to=6)), {}),
+    ("THRESHOLD-ALL", "warn", "root", lambda: first_root(PEOPLE[:3], 3, ONLINE), {}),
+    ("ROOT-KEYS-TURNOVER", "note", "root", lambda: next_root(ROOT, [*PEOPLE[:2], *OTHERS], 3), {"old": ROOT}),
+    ("KEY-TWICE", "stop", "root", lambda: changed(ROOT, listed_twice), {}),
+    ("KEY-ONLINE-AND-OFFLINE", "warn", "root", lambda: changed(ROOT, both(PEOPLE[0])), {}),
+    (
+        "KEYID-MISMATCH",
+        "warn",
+        "root",
+        lambda: changed(ROOT, of_first_key(lambda k: k.update({"x-uri": "changed"}))),
+        {},
+    ),
+    (
+        "KEYID-MISMATCH",
+        "warn",
+        "root",
+        lambda: changed(ROOT, of_first_key(lambda k: k.update(ONLINE.key.to_dict()))),
+        {},
+    ),
+    ("KEY-UNREADABLE", "stop", "root", lambda: changed(ROOT, ed25519_key("zz" * 32)), {}),
+    ("KEY-WEAK", "stop", "root", lambda: changed(ROOT, rsa_key(1024)), {}),
+    ("KEY-WEAK", "note", "root", lambda: changed(ROOT, rsa_key(2048)), {}),
+    ("KEY-WEAK", "stop", "root", lambda: changed(ROOT, ed25519_key("00" * 32)), {}),
+    ("KEY-WEAK", "stop", "root", lambda: changed(ROOT, ed25519_key("ec" + "ff" * 30 + "7f")), {}),
+    ("SCHEME-UNKNOWN", "stop", "root", lambda: changed(ROOT, of_first_key(lambda k: k.update(scheme="p-224"))), {}),
+    ("KEY-PRIVATE", "stop", "root", lambda: changed(ROOT, of_first_key(lambda k: k["keyval"].update(private="x"))), {}),
+    (
+        "KEY-UNUSED",
+        "note",
+        "root",
+        lambda: changed(ROOT, set_in("keys", STRANGER.key.keyid, to=STRANGER.key.to_dict())),
+        {},
+    ),
+    ("ROLE-KEY-MISSING", "warn", "root", lambda: changed(ROOT, lambda v: v["keys"].pop(FIRST)), {}),
+    ("DELEGATION-SHADOWED", "warn", "targets", lambda: targets(a={**STAR, "terminating": True}, b=STAR), {}),
+    ("PATH-ESCAPES", "warn", "targets", lambda: targets(a={"paths": ["../*"]}), {}),
+    (
+        "PATH-OUTSIDE",
+        "warn",
+        "a",
+        lambda: targets(set_in("targets", to={"src/a": SHA})),
+        {"delegator": targets(a=STAR)},
+    ),
+    (
+        "TARGET-CHANGED",
+        "warn",
+        "targets",
+        lambda: targets(lambda v: v.update(version=2, targets={"a": SHA})),
+        {"old": targets(set_in("targets", to={"a": {**SHA, "length": 4}}))},
+    ),
+]
+UNSAFE = [
+    "../root",
+    "a/b",
+    "a\\b",
+    "",
+    ".",
+    "..",
+    "a..b",
+    "a.",
+    ".a",
+    "-x",
+    "con",
+    "nul.1",
+    "root",
+    "TIMESTAMP",
+    "a*",
+    "a:b",
+    "x" * 201,
+]
+ESCAPING = ["../a", "/etc/passwd", "a/../b", "C:/a", "a\\b", "a//b", "./a", ""]
+HOSTILE = ["\x1b[2J", "\u202eevil", "a\u200bb", "a\u0301", "\u3164", "\x7f", "\ue000", "a\nb"]
+
+
+def named_role(name: str) -> Document:
+    return targets(lambda v: v["delegations"]["roles"][0].update(name=name), a=STAR)
+
+
+def named_target(path: str) -> Document:
+    return targets(set_in("targets", to={path: SHA}))
+
+
+CASES += [("ROLE-NAME-UNSAFE", "stop", "targets", lambda n=n: named_role(n), {}) for n in UNSAFE]
+CASES += [("PATH-ESCAPES", "stop", "targets", lambda p=p: named_target(p), {}) for p in ESCAPING]
+CASES += [("TEXT-HOSTILE", "stop", "targets", lambda t=t: named_target(t), {}) for t in HOSTILE]
+CASES += [("TEXT-HOSTILE", "stop", "targets", lambda t=t: named_role(t), {}) for t in HOSTILE]
+CASES += [
+    ("TEXT-HOSTILE", "warn", "targets", lambda: named_role("\u0430pp"), {}),
+    ("TEXT-HOSTILE", "note", "root", lambda: changed(ROOT, set_in("x-note", to="Zo\u00eb")), {}),
+    ("TEXT-HOSTILE", "stop", "root", lambda: changed(ROOT, set_in("x-note", to="a\x1b[0m")), {}),
+]
+
+
+@pytest.mark.parametrize(("code", "severity", "role", "make", "given"), CASES)
+def test_rule_fires(code: str, severity: str, role: str, make: Callable[[], Document], given: dict[str, Any]) -> None:
+    """Each rule finds what it is about, as grave as it is."""
+    assert severity in severities(code, role, make(), **given), found(role, make(), **given).keys()
+
+
+def test_every_rule_is_tried() -> None:
+    """A rule without a case might never fire."""
+    assert {case[0] for case in CASES} == set(CODES)
+
+
+def bad(role: str, new: Document, **given: Any) -> list[str]:
+    return [name for name, f in found(role, new, **given).items() if f.severity != "note"]
+
+
+def test_a_good_root_is_left_in_peace() -> None:
+    """A newcomer would answer findings about nothing in a first practice."""
+    assert bad("root", ROOT) == []
+    assert bad("root", signed(ROOT, PEOPLE[:3])) == []
+    assert bad("root", changed(ROOT, set_in("x-vestry-rehearsal", to="practice"))) == []
+
+
+def test_a_good_rotation_is_left_in_peace() -> None:
+    """One comes, one goes, the threshold stays or rises: nothing to answer."""
+    trusted = signed(ROOT, PEOPLE[:3])
+    new = next_root(trusted, [*PEOPLE[1:], OTHERS[0]], 3)
+    assert bad("root", new, old=trusted) == []
+    assert bad("root", signed(new, PEOPLE[1:4]), old=trusted) == []
+    assert bad("root", next_root(trusted, [*PEOPLE, OTHERS[0]], 4), old=trusted) == []
+
+
+@pytest.mark.parametrize("style", ["succinct", "prefixes"])
+def test_targets_and_bins_are_left_in_peace(style: Any) -> None:
+    """PEP 458's own targets and bins, two of two, with 16,384 hash bins under one online key."""
+    two = [h.key for h in PEOPLE[:2]]
+    top = document.read(
+        drafting.targets_with_bins(version=1, expires=EXPIRES, bins_threshold=2, bins_keys=two), where="t"
+    )
+    raw = drafting.bins(version=1, expires=EXPIRES, number=16384, online=ONLINE.key, style=style)
+    roles = {"root": (3, [h.key for h in PEOPLE]), "targets": (2, two)}
+    roles |= {"snapshot": (1, [ONLINE.key]), "timestamp": (1, [ONLINE.key])}
+    root = document.read(drafting.root(version=1, expires=EXPIRES, roles=roles), where="t")
+    assert bad("root", root) == []
+    assert bad("targets", top, delegator=root) == []
+    assert bad("bins", document.read(raw, where="t"), delegator=top) == []
+
+
+@pytest.mark.parametrize("name", ["requests", "bin-0000", "a.b_c", "Django", "role 1", "user@host"])
+def test_usual_role_names_are_safe(name: str) -> None:
+    """A rule that cries at every name is not read."""
+    assert severities("ROLE-NAME-UNSAFE", "targets", named_role(name)) == []
+
+
+def test_known_forms_of_key_ids() -> None:
+    """Which part of the key an id covers decides which clients take it."""
+    plain = changed(ROOT, of_first_key(lambda k: k.update({"x-rstuf-key-name": "Ann"})))
+    text = next(f.text for f in found("root", plain).values() if f.code == "KEYID-MISMATCH")
+    assert "only type, scheme and value" in text
+    other = changed(ROOT, of_first_key(lambda k: k.update(ONLINE.key.to_dict())))
+    text = next(f.text for f in found("root", other).values() if f.code == "KEYID-MISMATCH")
+    assert "in no form in use" in text
+
+
+def test_an_old_key_of_unknown_say_is_only_noted() -> None:
+    """Signatures of the old root's keys on a root whose predecessor is not here are no trouble."""
+    new = next_root(ROOT, [*PEOPLE[1:], OTHERS[0]], 3)
+    both_signed = signed(new, [PEOPLE[0], PEOPLE[1]])
+    assert severities("SIGNATURE-UNKNOWN-KEY", "root", both_signed) == ["note"]
+    assert severities("SIGNATURE-UNKNOWN-KEY", "root", both_signed, old=ROOT) == []
+
+
+@pytest.mark.parametrize(
+    ("pattern", "other", "all_of_it"),
+    [
+        ("*", "a*", True),
+        ("*", "a/b", False),
+        ("a/*", "a/b?", True),
+        ("a/*", "*/b", False),
+        ("a?", "a*", False),
+        ("a?", "ab", True),
+        ("*/*", "x/y", True),
+        ("foo", "foo", True),
+    ],
+)
+def test_what_covers_what(pattern: str, other: str, all_of_it: bool) -> None:
+    """A wildcard stays within its segment; a doubt is no shadow."""
+    assert covers(pattern, other) is all_of_it
+
+
+def test_shadows_by_hash_prefix() -> None:
+    """A prefix of a prefix takes it all."""
+    new = targets(
+        a={"path_hash_prefixes": ["0", "1"], "terminating": True},
+        b={"path_hash_prefixes": ["00", "1f"]},
+        c={"path_hash_prefixes": ["00", "2f"]},
+        d={"path_hash_prefixes": [""]},
+    )
+    shadowed = [f.where for f in found("targets", new).values() if f.code == "DELEGATION-SHADOWED"]
+    assert shadowed == ["delegations/roles/b"]
+
+
+def test_every_place_is_unambiguous_and_printable() -> None:
+    """Two findings of one name would share an answer; a hostile name would reach the terminal."""
+    new = targets(lambda v: v.update({"targets": dict.fromkeys(HOSTILE, SHA), "\x1b]0;x\x07": 1}))
+    listed = review("targets", new, now=NOW).findings
+    assert len({f.name for f in listed}) == len(listed) > len(HOSTILE)
+    assert all((f.name + f.text).isascii() and (f.name + f.text).isprintable() for f in listed)
+
+
+def test_the_worst_comes_first_and_always_alike() -> None:
+    """A replay compares findings one by one."""
+    new = changed(changed(ROOT, listed_twice), set_in("odd", to=1))
+    listed = review("root", new, now=NOW).findings
+    ranks = [["stop", "warn", "note"].index(f.severity) for f in listed]
+    assert ranks == sorted(ranks)
+    assert listed == review("root", new, now=NOW).findings
+
+
+def test_every_code_has_its_page(repository: Path) -> None:
+    """A reader under stress would find a code that nothing explains."""
+    page = (repository / "docs" / "findings.md").read_text()
+    sections = re.findall(r"^### (\S+)\n(.*?)(?=^##|\Z)", page, re.MULTILINE | re.DOTALL)
+    assert sorted(code for code, _ in sections) == sorted(CODES)
+    for code, text in sections:
+        assert text.startswith(CODES[code].severity), code
+        assert "*Example:*" in text, code
+        assert "**Do:**" in text, code
+
+
+def test_real_documents_never_break_a_rule(shared_data: Path) -> None:
+    """What other tools wrote would end in a traceback."""
+    seen = 0
+    for path in sorted((*shared_data.glob("roots/*/*.json"), *shared_data.glob("tuf-on-ci/**/*.json"))):
+        raw = path.read_bytes()
+        if set(json.loads(raw)) == {"signatures", "signed"}:
+            try:
+                new = document.read(raw, where=path.name)
+            except InputRejected:
+                continue
+            review(new.type, new, now=datetime(2026, 11, 23, tzinfo=UTC))
+            seen += 1
+    assert seen > 30
