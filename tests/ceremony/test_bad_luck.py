@@ -136,7 +136,7 @@ def test_quit_at_every_question_and_go_on(tmp_path: Path, people: People) -> Non
     rounds = 0
     while True:
         rounds += 1
-        left[0] = 3  # a PIN is chosen, a serial read: the fewest answers that move it forward
+        left[0] = 5  # three digests and a PIN: the fewest answers after which something is on record
         try:
             conduct(tmp_path / "r", Quitter())
             break
@@ -167,9 +167,9 @@ def test_a_seal_that_does_not_agree_is_kept_with_its_reason(tmp_path: Path, peop
 
 def test_another_script_is_refused(tmp_path: Path, people: People) -> None:
     """A ceremony goes on with the script that it began with, or not at all."""
-    from dataclasses import replace  # noqa: PLC0415
+    from dataclasses import replace
 
-    from vestry.errors import Refused  # noqa: PLC0415
+    from vestry.errors import Refused
 
     script, inputs = rehearsal.prepare(tmp_path / "r", holders=3, threshold=2)
     conductor.conduct(script, inputs, tmp_path / "r", people)

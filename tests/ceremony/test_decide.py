@@ -60,7 +60,7 @@ def stranger_signature(state: State, event: e.SignatureAdded) -> e.SignatureAdde
 
 
 def _spki(private: ec.EllipticCurvePrivateKey) -> bytes:
-    from cryptography.hazmat.primitives import serialization as ser  # noqa: PLC0415
+    from cryptography.hazmat.primitives import serialization as ser
 
     return private.public_key().public_bytes(ser.Encoding.DER, ser.PublicFormat.SubjectPublicKeyInfo)
 

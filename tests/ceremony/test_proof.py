@@ -61,7 +61,7 @@ def test_what_a_client_refuses_is_refused_here(drafted: State, role: str, spoil:
 
 def test_no_network_is_touched(drafted: State, monkeypatch: pytest.MonkeyPatch) -> None:
     """The walk happens on an offline machine."""
-    import socket  # noqa: PLC0415
+    import socket
 
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("a socket was opened")
@@ -73,7 +73,7 @@ def test_no_network_is_touched(drafted: State, monkeypatch: pytest.MonkeyPatch) 
 def test_throwaway_keys_leave_nothing(drafted: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was signed with throwaway keys must not lie around looking like metadata."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    import tempfile  # noqa: PLC0415
+    import tempfile
 
     monkeypatch.setattr(tempfile, "tempdir", None)
     proof.prove(drafted, at=drafted.at)

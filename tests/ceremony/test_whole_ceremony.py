@@ -72,7 +72,7 @@ def test_other_schemes(tmp_path: Path, pypi_root: Make, people: Any, scheme: str
 
 
 def blanks(folder: Path, count: int) -> None:
-    from vestry.tokens.software import SoftwareSource  # noqa: PLC0415
+    from vestry.tokens.software import SoftwareSource
 
     source = SoftwareSource(folder)
     for number in range(count):

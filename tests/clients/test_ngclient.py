@@ -99,7 +99,7 @@ def rotation_script(ceremony: Path, *, threshold: int = 3) -> str:
 
 
 def rotate(ceremony: Path, folder: Path, people: Any, *, threshold: int = 3) -> Any:
-    from vestry.tokens.software import SoftwareSource  # noqa: PLC0415
+    from vestry.tokens.software import SoftwareSource
 
     folder.mkdir()
     (folder / "1.root.json").write_bytes((ceremony / "signed" / "1.root.json").read_bytes())

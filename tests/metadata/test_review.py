@@ -79,16 +79,16 @@ def test_nobody_else_makes_a_reviewed() -> None:
     """Signing would take bytes that nobody read."""
     reviewed = conclude(rotation(), {})
     with pytest.raises(TypeError):
-        Reviewed("root", b"{}", "00", {})  # type: ignore[call-arg]
+        Reviewed("root", b"{}", "00", {})
     for seal in (None, object(), True):
         with pytest.raises(Refused, match="what was reviewed"):
             Reviewed("root", b"{}", "00", {}, seal)
     with pytest.raises((TypeError, ValueError, Refused)):
         dataclasses.replace(reviewed, signed_bytes=b"{}")
     with pytest.raises(dataclasses.FrozenInstanceError):
-        reviewed.signed_bytes = b"{}"  # type: ignore[misc]
+        reviewed.signed_bytes = b"{}"
     with pytest.raises(TypeError):
-        reviewed.answers["x"] = "y"  # type: ignore[index]
+        reviewed.answers["x"] = "y"
 
 
 def test_a_stop_can_not_be_answered_away() -> None:

@@ -242,7 +242,7 @@ def test_cancel(troubled: Any, alice: str) -> None:
 
 def test_an_interrupt_does_not_mix_up_answers(troubled: Any, alice: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The answer to an interrupted request must never be taken for the answer to the next."""
-    from vestry.tokens import children as module  # noqa: PLC0415
+    from vestry.tokens import children as module
 
     source = troubled()
     token = the(source, alice)
@@ -414,3 +414,53 @@ def test_a_closed_source_says_so(troubled: Any) -> None:
     with refused("E-TOKEN-GONE"):
         source.tokens()
     assert eventually(lambda: not children())
+
+
+def by_hand(program: str, folder: Path, serial: str) -> None:
+    """What another program did to a token: `program` finds `session`, logged in."""
+    start = f"""
+import pkcs11
+from pkcs11 import Attribute, KeyType, Mechanism, MechanismFlag, ObjectClass
+token = pkcs11.lib({str(find_module("softhsm2"))!r}).get_token(token_serial={serial.encode()!r})
+session = token.open(rw=True, user_pin={PIN!r})
+curve = {{Attribute.EC_PARAMS: bytes.fromhex("06082a8648ce3d030107")}}
+domain = session.create_domain_parameters(KeyType.EC, curve, local=True)
+make = dict(mechanism=Mechanism.EC_KEY_PAIR_GEN, store=True, capabilities=MechanismFlag.SIGN | MechanismFlag.VERIFY)
+"""
+    ran = run(start + program + "\nsession.close()\n", folder)
+    assert ran.returncode == 0, ran.stderr
+
+
+def test_a_key_that_asks_for_the_pin_each_time(troubled: Any, alice: str, tmp_path: Path) -> None:
+    """A YubiKey's signature slot does; without it the second document would stay unsigned."""
+    template = "private_template={Attribute.ALWAYS_AUTHENTICATE: True}"
+    by_hand(f"domain.generate_keypair(id=b'9', label='always', {template}, **make)", tmp_path, alice)
+    with the(troubled(), alice).unlock(Pin(PIN)) as unlocked:
+        key = next(k for k in sorted(unlocked.keys(), key=lambda k: k.label) if k.label == "always")
+        for message in (b"root", b"targets"):
+            verify(key, unlocked.sign(key, message), message)
+
+
+def test_a_private_half_without_a_public_one_is_listed(troubled: Any, alice: str, tmp_path: Path) -> None:
+    """A key that nobody sees could sign what nobody reviewed."""
+    by_hand("domain.generate_keypair(id=b'7', label='stray', **make)[0].destroy()", tmp_path, alice)
+    token = the(troubled(), alice)
+    assert [k.label for k in token.public_keys()] == ["kept"]
+    with token.unlock(Pin(PIN)) as unlocked:
+        stray = next(k for k in sorted(unlocked.keys(), key=lambda k: k.label) if k.label == "stray")
+        assert (stray.spki, stray.kind.scheme) == (b"", "unknown")
+        with refused("E-KEY-GONE"):
+            unlocked.sign(stray, b"m")
+
+
+def test_two_keys_of_one_id_are_left_alone(troubled: Any, alice: str, tmp_path: Path) -> None:
+    """Other programs give ids carelessly; a guess could sign with the wrong key, or destroy it."""
+    twice = "for _ in range(2): domain.generate_keypair(id=b'1', label='same', **make)"
+    by_hand(twice, tmp_path, alice)
+    with the(troubled(), alice).unlock(Pin(PIN)) as unlocked:
+        same = [k for k in sorted(unlocked.keys(), key=lambda k: k.spki) if k.label == "same"]
+        assert len({k.spki for k in same}) == 2
+        for use in (lambda: unlocked.sign(same[0], b"m"), lambda: unlocked.destroy(same[0])):
+            with refused("E-TOKEN-TWO-ALIKE"):
+                use()
+        assert len(unlocked.keys()) == 5  # each of the two with either public half, and 'kept'

@@ -197,7 +197,7 @@ def test_a_changed_key_file_does_not_sign(token: Token, folder: Path, field: str
             unlocked.sign(key, b"m")
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b"\xff", b"null", b"{" * 100_000])
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b"\xff", b"null", b"{" * 100_000, b"[" * 60_000])
 @pytest.mark.parametrize("name", ["token.json", "tries", "*.key"])
 def test_damaged_files(token: Token, folder: Path, name: str, content: bytes) -> None:
     """Damage is named with its folder, in one line."""

@@ -6,7 +6,7 @@ from random import SystemRandom
 
 from vestry.ceremony import agenda, seal
 from vestry.ceremony import events as e
-from vestry.ceremony.decide import WORDS_TYPED, read_review
+from vestry.ceremony.decide import WORDS_TYPED
 from vestry.ceremony.dialogue import Ask, Choose, Declined, TypeBack
 from vestry.ceremony.drafts import ceremony_key
 from vestry.ceremony.provisioning import abandon, find
@@ -14,7 +14,6 @@ from vestry.ceremony.room import Room
 from vestry.ceremony.script import DestroyStep, KeySpec, SealStep, SignStep
 from vestry.ceremony.signing import sign_reviewed, sign_seal
 from vestry.errors import Refused, TokenTrouble
-from vestry.metadata.review import Reviewed, conclude
 from vestry.text import words
 from vestry.tokens.token import Unlocked
 
@@ -75,16 +74,10 @@ def _confirm_words(room: Room, holder: str, role: str, *, others: bool) -> dict[
         room.tell(f"These are not words {places[0]} and {places[1]} of {role}. Nothing was signed.", good=False)
 
 
-def reviewed(room: Room, role: str) -> Reviewed:
-    """The draft of `role` as it was read: the review of that moment, concluded with the answers of that moment."""
-    read = room.state.read[role]
-    return conclude(read_review(room.state, role, read.at), read.answers)
-
-
 def _sign_one(room: Room, unlocked: Unlocked, role: str, name: str, typed: dict[str, str]) -> None:
     spec = room.state.script.key(name)
     key = ceremony_key(room.state, spec)
-    to_sign = reviewed(room, role)
+    to_sign = room.reviewed(role)
     held = find(unlocked, key)
     serial = room.state.tokens[spec.token].serial
     intent = room.record(

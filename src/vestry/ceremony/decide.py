@@ -60,12 +60,14 @@ def decide(state: State | None, command: e.Event, *, at: str) -> tuple[e.Event, 
 def read_review(state: State, role: str, at: str) -> Review:
     """The review of the draft of `role` as it stands at the time `at`; the same here and in every replay."""
     above = {"targets": "root", "bins": "targets"}.get(role)
+    names = drafts.holders(state)
     return review(
         role,
         state.documents[role],
         old=state.predecessor if role == "root" else None,
         delegator=state.documents[above] if above else None,
         now=datetime.fromisoformat(at),
+        known=lambda keyid: names.get(keyid, ""),
     )
 
 

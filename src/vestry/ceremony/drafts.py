@@ -51,6 +51,14 @@ def ceremony_key(state: State, spec: KeySpec) -> Key:
     return Key.from_pem(facts.public, facts.scheme, where=f"key '{spec.name}'")
 
 
+def holders(state: State) -> dict[str, str]:
+    """Names of holders by key id, as far as keys are made; the online key goes by that name."""
+    known = [k for k in state.script.keys if not k.new or k.name in state.keys]
+    names = {ceremony_key(state, k).keyid: k.holder for k in known}
+    online = online_key(state)
+    return {online.keyid: "the online key", **names} if online else names
+
+
 def online_key(state: State) -> Key | None:
     """The online key, imported as a public key; None where the script has none."""
     if state.script.online is None:

@@ -15,19 +15,26 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from vestry.ceremony import events as e
-from vestry.ceremony.drafts import ceremony_key, file_name
+from vestry.ceremony.drafts import file_name, holders
 from vestry.ceremony.state import State
 from vestry.errors import MediumTrouble
 from vestry.media import bundle, drives
 from vestry.metadata.document import Document
 
-_WRITES = (e.Drafted, e.SignatureAdded, e.SignatureImported, e.Verified, e.Sealed)
+_ABOVE = {"targets": "root", "bins": "targets"}
 
 
 def write(state: State, folder: Path, event: e.Event) -> None:
     """Bring the folder up to `state` after `event`."""
-    if isinstance(event, _WRITES):
-        write_all(state, folder)
+    if isinstance(event, (e.Drafted, e.SignatureAdded, e.SignatureImported)):
+        # The document's own bundle, and the one that carries it as the document to trust.
+        for role in (event.role, *(r for r, above in _ABOVE.items() if above == event.role)):
+            if role in state.documents:
+                _write({f"bundles/{role}/{n}": c for n, c in _bundle(state, role).items()}, folder)
+    elif isinstance(event, e.Verified):
+        _write(dict(_signed(state)), folder)
+    elif isinstance(event, e.Sealed):
+        _write(dict(_seals(state)), folder)
 
 
 def write_all(state: State, folder: Path) -> None:
@@ -36,7 +43,11 @@ def write_all(state: State, folder: Path) -> None:
     Raises:
         MediumTrouble: the folder can't be written.
     """
-    for name, content in files(state):
+    _write(dict(files(state)), folder)
+
+
+def _write(contents: Mapping[str, bytes], folder: Path) -> None:
+    for name, content in contents.items():
         path = folder / name
         if _differs(path, content):
             _make_folder(path.parent)
@@ -45,7 +56,7 @@ def write_all(state: State, folder: Path) -> None:
 
 def to_export(state: State, folder: Path, what: str) -> Mapping[str, bytes]:
     """The files that leave the room: the signed metadata, or everything there is (never a token's folder)."""
-    signed = {f"metadata/{name}": content for name, content in _signed(state)}
+    signed = {name.replace("signed/", "metadata/", 1): content for name, content in _signed(state)}
     if what == "online":
         return signed
     rest = dict(files(state))
@@ -72,10 +83,8 @@ def files(state: State) -> Iterator[tuple[str, bytes]]:
     for role in state.documents:
         for name, content in _bundle(state, role).items():
             yield f"bundles/{role}/{name}", content
-    for name, content in _signed(state):
-        yield f"signed/{name}", content
-    for person, sealed in state.seals.items():
-        yield f"seals/{_file_safe(person)}.json", sealed.envelope.encode()
+    yield from _signed(state)
+    yield from _seals(state)
 
 
 def _signed(state: State) -> Iterator[tuple[str, bytes]]:
@@ -83,7 +92,12 @@ def _signed(state: State) -> Iterator[tuple[str, bytes]]:
         signed = state.signed(role)
         name = file_name(role, signed.version)
         if name in state.outputs:
-            yield name, signed.raw
+            yield f"signed/{name}", signed.raw
+
+
+def _seals(state: State) -> Iterator[tuple[str, bytes]]:
+    for person, sealed in state.seals.items():
+        yield f"seals/{_file_safe(person)}.json", sealed.envelope.encode()
 
 
 def _bundle(state: State, role: str) -> Mapping[str, bytes]:
@@ -106,13 +120,12 @@ def _make_folder(folder: Path) -> None:
 def _trusted(state: State, role: str) -> Document | None:
     if role == "root":
         return state.predecessor
-    return state.signed({"targets": "root", "bins": "targets"}[role])
+    return state.signed(_ABOVE[role])
 
 
 def _holders(state: State, role: str) -> Mapping[str, str]:
     asked = {key.keyid for authority in state.authorities(role) for key in authority.keys}
-    known = (k for k in state.script.keys if not k.new or k.name in state.keys)
-    return {ceremony_key(state, k).keyid: k.holder for k in known if ceremony_key(state, k).keyid in asked}
+    return {keyid: name for keyid, name in holders(state).items() if keyid in asked}
 
 
 def _file_safe(name: str) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from vestry.ceremony import agenda, outputs, proof, reading
+from vestry.ceremony import agenda, codec, outputs, proof, reading
 from vestry.ceremony import events as e
 from vestry.ceremony.decide import decide
 from vestry.ceremony.state import State, evolve
@@ -141,7 +141,7 @@ def compare_files(state: State, folder: Path) -> tuple[FileVerdict, ...]:
 def summary(steps: list[ReplayStep], files: tuple[FileVerdict, ...]) -> dict[str, Any]:
     """The object that ``vestry replay --json`` prints."""
     last = steps[-1].state if steps else None
-    failed = [s for s in steps if s.verdict == "failed"] or [f for f in files if f.verdict == "failed"]
+    failed = any(s.verdict == "failed" for s in steps) or any(f.verdict == "failed" for f in files)
     return {
         "ok": bool(steps) and not failed,
         "head": steps[-1].recorded.head if steps else "",
@@ -154,7 +154,7 @@ def summary(steps: list[ReplayStep], files: tuple[FileVerdict, ...]) -> dict[str
                 "n": s.recorded.n,
                 "at": s.recorded.at,
                 "by": printable(s.recorded.by),
-                "event": type(s.recorded.event).__name__,
+                "event": codec.name_of(s.recorded.event),
                 "verdict": s.verdict,
                 "why": s.why,
             }

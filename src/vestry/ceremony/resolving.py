@@ -5,6 +5,7 @@ from __future__ import annotations
 from vestry.ceremony import events as e
 from vestry.ceremony.collecting import keys_left
 from vestry.ceremony.dialogue import Confirm
+from vestry.ceremony.drafts import ceremony_key
 from vestry.ceremony.provisioning import keep
 from vestry.ceremony.room import Room
 from vestry.ceremony.state import Intent
@@ -49,6 +50,10 @@ def _generate(room: Room, intent: Intent, event: e.GenerateIntended) -> None:
         made = next((k for k in listed if k.label == event.key), None)
         if made is None:
             _abandon(room, intent, f"the token holds no key '{event.key}'")
+        elif not made.spki:
+            # Cut off between the halves: a private half without a public one is no key that anything names.
+            unlocked.destroy(made)
+            _abandon(room, intent, f"the token held half of key '{event.key}'; it was destroyed")
         else:
             keep(room, intent.n, spec, unlocked, made, found=True)
             room.tell(f"Key '{event.key}' was made before the stop; it is that one, not a second", good=True)
@@ -58,6 +63,9 @@ def _destroy(room: Room, intent: Intent, event: e.DestroyIntended) -> None:
     token = room.token(event.token)
     with room.unlocked(event.token, token, f"It is read: is key '{event.key}' gone?") as unlocked:
         left = keys_left(room, unlocked)
+        spki = ceremony_key(room.state, room.state.script.key(event.key)).spki
+        for half in (k for k in token.public_keys() if k.spki == spki and event.keyid not in left):
+            unlocked.destroy(half)  # cut off between the halves: the public one is still there
         if event.keyid in left:
             _abandon(room, intent, f"the token still lists key '{event.key}'")
         else:

@@ -12,12 +12,13 @@ from vestry.ceremony import agenda, outputs
 from vestry.ceremony import events as e
 from vestry.ceremony.bench import Bench
 from vestry.ceremony.clock import Clock
-from vestry.ceremony.decide import decide, serial_digits
+from vestry.ceremony.decide import decide, read_review, serial_digits
 from vestry.ceremony.dialogue import Confirm, Front, Noted, Question, Secret, TypeBack
 from vestry.ceremony.drafts import ceremony_key
-from vestry.ceremony.state import State, evolve
+from vestry.ceremony.state import ReadFacts, State, evolve
 from vestry.ceremony.transcript import Transcript
 from vestry.errors import Stopped, TokenTrouble
+from vestry.metadata.review import Reviewed, conclude
 from vestry.text import Safe, printable
 from vestry.tokens.token import Token, Unlocked
 
@@ -33,6 +34,7 @@ class Room:
         self.folder, self.front, self.bench, self.clock = folder, front, bench, clock
         self.state = state
         self._transcript = transcript
+        self._reviewed: dict[str, tuple[ReadFacts, Reviewed]] = {}
 
     @property
     def administrator(self) -> str:
@@ -53,6 +55,15 @@ class Room:
         outputs.write(self.state, self.folder, event)
         self.front.show(self.state)
         return recorded
+
+    def reviewed(self, role: str) -> Reviewed:
+        """The draft of `role` as it was read: the review of that moment, concluded with the answers of that moment."""
+        read = self.state.read[role]
+        kept = self._reviewed.get(role)
+        if kept is None or kept[0] != read:
+            kept = read, conclude(read_review(self.state, role, read.at), read.answers)
+            self._reviewed[role] = kept
+        return kept[1]
 
     def ask(self, question: Question[T]) -> T:
         """Ask; an exception noted meanwhile is recorded and the question asked again."""

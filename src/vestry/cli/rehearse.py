@@ -19,7 +19,8 @@ def run(args: argparse.Namespace) -> int:
     folder = Path(args.into) if args.into else Path(f"rehearsal-{datetime.now(UTC):%Y-%m-%d-%H%M%S}")
     script, inputs = prepare(folder, holders=args.holders, threshold=args.threshold)
     if not args.unattended:
-        return perform(script, inputs, folder, plain=args.plain or args.json)
+        again = ["rehearse", "--into", str(folder)]
+        return perform(script, inputs, folder, plain=args.plain or args.json, again=again)
     state = conduct(script, inputs, folder, Unattended())
     if args.json:
         sys.stdout.write(json.dumps({"folder": str(folder), "head": state.head, "outputs": dict(state.outputs)}) + "\n")

@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from vestry.ceremony import transcript
+from vestry.ceremony import codec, transcript
 from vestry.ceremony.replay import FileVerdict, ReplayStep, compare_files, replay, summary
 from vestry.cli.run import screen_here
 from vestry.errors import ExitStatus
@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
 def _print(steps: list[ReplayStep], files: tuple[FileVerdict, ...], result: dict[str, object]) -> None:
     for step in steps:
         r = step.recorded
-        name = type(r.event).__name__
+        name = codec.name_of(r.event)
         sys.stdout.write(f"{r.n:>4}  {r.at}  {step.verdict:<10}  {name:<18}  {printable(r.by)}\n      {step.why}\n")
     for file in files:
         sys.stdout.write(f"file  {file.verdict:<10}  {printable(file.name)}: {file.why}\n")

@@ -5,15 +5,18 @@ from __future__ import annotations
 import argparse
 import getpass
 import os
+import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from vestry.ceremony import reading
 from vestry.ceremony.conductor import conduct
 from vestry.ceremony.dialogue import Front
 from vestry.ceremony.script import Script
-from vestry.errors import ExitStatus, InputRejected
+from vestry.cli.documents import named_inputs
+from vestry.errors import ExitStatus, Stopped
+from vestry.text import printable
 
 
 def run(args: argparse.Namespace) -> int:
@@ -22,37 +25,59 @@ def run(args: argparse.Namespace) -> int:
     script, inputs = reading.load(path, inputs=named_inputs(args.input))
     folder = Path(args.into) if args.into else Path(f"ceremony-{path.stem}")
     tokens = Path(args.software) if args.software else None
-    return perform(script, inputs, folder, tokens=tokens, plain=args.plain or args.json)
-
-
-def named_inputs(pairs: list[str]) -> Mapping[str, Path]:
-    """``NAME=FILE`` pairs as a mapping."""
-    found = {}
-    for pair in pairs:
-        name, equals, file = pair.partition("=")
-        if not (name and equals and file):
-            raise InputRejected(f"'{pair}' is not NAME=FILE", where="--input")
-        found[name] = Path(file)
-    return found
+    again = ["run", args.script, "--into", str(folder)]
+    again += ["--software", args.software] if args.software else []
+    again += [part for pair in args.input for part in ("--input", pair)]
+    return perform(script, inputs, folder, tokens=tokens, plain=args.plain or args.json, again=again)
 
 
 def perform(
-    script: Script, inputs: Mapping[str, bytes], folder: Path, *, tokens: Path | None = None, plain: bool
+    script: Script,
+    inputs: Mapping[str, bytes],
+    folder: Path,
+    *,
+    tokens: Path | None = None,
+    plain: bool,
+    again: Sequence[str],
 ) -> int:
-    """Conduct on the screen where there is one to use, else in lines; both ask the same questions."""
+    """Conduct on the screen where there is one to use, else in lines; both ask the same questions.
+
+    `again` are the arguments that go on from where a stop leaves the ceremony; whoever stops is told the whole line.
+    """
+    line = printable(f"{_called_as()} {shlex.join(again)}")
 
     def ceremony(front: Front) -> None:
-        conduct(script, inputs, folder, front, tokens=tokens)
+        try:
+            conduct(script, inputs, folder, front, tokens=tokens)
+        except Stopped as stopped:
+            raise Stopped(stopped.what, do=f"to go on: {line}") from None
 
     if plain or not screen_here():
         from vestry.plain.prompts import Prompts  # noqa: PLC0415 - one front is loaded, never both
 
         ceremony(Prompts(secret=getpass.getpass if sys.stdin.isatty() else None))
-        sys.stderr.write(f"The ceremony is in {folder}\n")
+        _say_where(folder)
         return int(ExitStatus.DONE)
     from vestry.tui.app import run_ceremony  # noqa: PLC0415 - only the screen loads Textual
 
-    return run_ceremony(ceremony, title=script.title, rehearsal=script.rehearsal, offline=offline())
+    status = run_ceremony(ceremony, title=script.title, rehearsal=script.rehearsal, offline=offline(), resume_hint=line)
+    if status == ExitStatus.DONE:
+        _say_where(folder)
+    return status
+
+
+def _called_as() -> str:
+    """How this program was called, so that the line to go on with works where it is typed."""
+    name = Path(sys.argv[0])
+    if name.name == "__main__.py":
+        return f"{sys.executable} -m vestry"
+    here = Path.cwd()
+    return str(name.relative_to(here)) if name.is_absolute() and name.is_relative_to(here) else str(name)
+
+
+def _say_where(folder: Path) -> None:
+    where = printable(str(folder))
+    sys.stderr.write(f"The ceremony is in {where}. To check every step of it: vestry replay {where}\n")
 
 
 def screen_here() -> bool:

@@ -24,8 +24,9 @@ _OPTIONS = (
 # orjson escapes control characters, which OLPC does not; nothing else in its output differs.
 _ESCAPE = re.compile(rb'\\(?:(["\\])|u00([01][0-9a-f])|([bfnrt]))')
 _RAW = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t"}
-# What a float may look like in the output. A string may hold it too, so a match is looked into and proves nothing.
-_FLOAT = re.compile(rb"(?:^|[:,\[])-?[0-9]+[.e]|null")
+# What a float looks like in an array or object of the output. A string may hold it too, so a match is looked into and
+# proves nothing. Alternatives in the expression would make it five times slower.
+_FLOAT = re.compile(rb"[:,\[]-?[0-9]+[.e]")
 
 
 def encode(value: Any) -> bytes:
@@ -40,7 +41,8 @@ def encode(value: Any) -> bytes:
     except (TypeError, ValueError) as error:
         _explain(value)
         raise InputRejected(f"it has no canonical form: {error}", where="JSON value") from error
-    if _FLOAT.search(out):
+    # orjson writes NaN and the infinities as null.
+    if isinstance(value, float) or b"null" in out or _FLOAT.search(out):
         _explain(value)
     return _ESCAPE.sub(_unescape, out) if b"\\" in out else out
 

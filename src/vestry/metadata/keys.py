@@ -25,10 +25,10 @@ from vestry.text import printable
 
 RSA_SHORTEST = 2048
 
-_CURVES: Mapping[str, tuple[str, type[ec.EllipticCurve]]] = {
-    "secp256r1": ("ecdsa-sha2-nistp256", ec.SECP256R1),
-    "secp384r1": ("ecdsa-sha2-nistp384", ec.SECP384R1),
-    "secp521r1": ("ecdsa-sha2-nistp521", ec.SECP521R1),
+_CURVES: Mapping[str, str] = {
+    "secp256r1": "ecdsa-sha2-nistp256",
+    "secp384r1": "ecdsa-sha2-nistp384",
+    "secp521r1": "ecdsa-sha2-nistp521",
 }
 _PSS_HASHES: Mapping[str, hashes.HashAlgorithm] = {
     "rsassa-pss-sha256": hashes.SHA256(),
@@ -74,7 +74,7 @@ class Key:
         if isinstance(public, rsa.RSAPublicKey) and scheme in _PSS_HASHES:
             usual = scheme
         if scheme and scheme != usual:
-            raise InputRejected(f"a key of scheme {usual} is none of scheme {scheme}", where=where)
+            raise InputRejected(f"a key of scheme {usual} is none of scheme {printable(scheme, 40)}", where=where)
         made = SSlibKey.from_crypto(public, scheme=usual)
         canonical = public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
         return cls(made.keyid, made.keytype, made.scheme, made.keyval["public"], {}, canonical)
@@ -195,8 +195,10 @@ class Key:
 def _usual_scheme(public: Any, where: str) -> str:
     if isinstance(public, ed25519.Ed25519PublicKey):
         return "ed25519"
-    if isinstance(public, ec.EllipticCurvePublicKey) and public.curve.name in _CURVES:
-        return _CURVES[public.curve.name][0]
+    if isinstance(public, ec.EllipticCurvePublicKey):
+        if public.curve.name not in _CURVES:
+            raise InputRejected(f"keys on the curve {public.curve.name} are not used in TUF", where=where)
+        return _CURVES[public.curve.name]
     if isinstance(public, rsa.RSAPublicKey):
         if public.key_size < RSA_SHORTEST:
             raise InputRejected(f"RSA with {public.key_size} bits is too short", where=where, do="take 3072 or more")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import Any
 
 from vestry.errors import NotTrusted
@@ -11,6 +12,8 @@ from vestry.metadata import document as documents
 from vestry.metadata.document import Document
 from vestry.metadata.keys import Key
 from vestry.text import printable
+
+_TRIED = 10  # a key id has one signature; thousands of wrong ones must not cost hours (CVE-2020-6173)
 
 
 @dataclass(frozen=True)
@@ -76,9 +79,9 @@ def tally(new: Document, authority: Authority) -> Tally:
     A key under two ids counts once, and so does a signature that stands twice; ids that are not named count nowhere. An
     id is missing where its key has not signed under another one either.
     """
-    given: dict[str, list[str]] = {}
+    given: dict[str, dict[str, None]] = {}
     for signature in new.signatures:
-        given.setdefault(signature.keyid, []).append(signature.sig)
+        given.setdefault(signature.keyid, {})[signature.sig] = None
     valid: dict[str, str] = {}
     invalid: list[str] = []
     absent: list[Key] = []
@@ -86,7 +89,7 @@ def tally(new: Document, authority: Authority) -> Tally:
         signatures = given.get(key.keyid)
         if not signatures:
             absent.append(key)
-        elif any(_holds(key, sig, new.signed_bytes) for sig in signatures):
+        elif any(_holds(key, sig, new.signed_bytes) for sig in islice(signatures, _TRIED)):
             valid.setdefault(key.fingerprint, key.keyid)
         else:
             invalid.append(key.keyid)

@@ -39,13 +39,10 @@ class Wording:
         """The roles whose keys or threshold an edit is about."""
         if edit.kind.startswith("key-"):
             return tuple(dict.fromkeys(r for side in (edit.old, edit.new) if side for r in side["roles"]))
-        if edit.kind.startswith("delegation-") and edit.path[:2] == SUCCINCT:
-            side = self._roles.get(SUCCINCT) or (edit.old or {}).get("role", {})
-            return (succinct_name(side),)
         for length in (2, 3):
             if edit.path[:length] in self._names:
                 return (self._names[edit.path[:length]],)
-        return (edit.path[2],) if edit.kind.startswith("delegation-") else ()
+        return edit.path[2:3] if edit.kind.startswith("delegation-") else ()
 
     def danger(self, edit: Edit) -> int:
         """0 (bookkeeping) to 99 (decides whom clients trust)."""

@@ -25,7 +25,10 @@ def main(arguments: list[str]) -> int:
     """Serve until the pipe ends. Arguments: descriptors of requests and answers, process id of the parent."""
     requests, answers, parent = (int(a) for a in arguments)
     harden(parent)
-    from vestry.tokens.pkcs11 import Module  # noqa: PLC0415 - after hardening: it loads foreign code
+    try:
+        from vestry.tokens.pkcs11 import Module  # noqa: PLC0415 - after hardening: it loads foreign code
+    except ImportError as error:
+        return _unable(requests, answers, f"this installation lacks a library: {error.name}")
 
     module: Module | None = None
     while True:
@@ -59,6 +62,14 @@ def harden(parent: int) -> None:
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != parent:  # it died before the line above
             os._exit(1)
+
+
+def _unable(requests: int, answers: int, why: str) -> int:
+    """Answer the first request, which is to load a module, with why that can't be."""
+    messages.read_frame(_reader(requests))
+    trouble = TokenTrouble(why, do="install Vestry again, with what it needs", code="E-MODULE-LOAD")
+    messages.write_frame(Frame({"trouble": messages.trouble_to(trouble)}), _writer(answers))
+    return 1
 
 
 def _reader(descriptor: int) -> Callable[[int], bytes]:

@@ -301,12 +301,10 @@ class _Login:
 
     def hold(self, key: TokenKey) -> pkcs11_keys.Held:
         """The private half of `key`, by its public bytes."""
-        if self._held is None or all(h.key.spki != key.spki for h in self._held):
-            self.held()
-        for held in self._held or ():
-            if key.spki and held.key.spki == key.spki:
-                return held
-        raise pkcs11_keys.key_gone(key)
+        found = pkcs11_keys.fitting_one(self._held or (), key) or pkcs11_keys.fitting_one(self.held(), key)
+        if found is None:
+            raise pkcs11_keys.key_gone(key)
+        return found
 
     def forget(self) -> None:
         """Handles may be stale now."""

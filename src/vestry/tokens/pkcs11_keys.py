@@ -144,12 +144,13 @@ def destroy(session: pkcs11.Session, key: TokenKey, serial: str, token: str) -> 
     """Destroy the private half, then the public one: an orphan left by a cut is then harmless, and seen.
 
     Raises:
-        TokenTrouble: E-KEY-GONE: neither half is here; E-TOKEN-FAILED: one is still there afterwards.
+        TokenTrouble: E-KEY-GONE: neither half is here; E-TOKEN-TWO-ALIKE; E-TOKEN-FAILED: one is there afterwards.
     """
-    privates = [h.private for h in held(session, serial, token) if h.key.spki == key.spki and key.spki]
+    fitting = fitting_one(held(session, serial, token), key)
     publics = [p.object for p in _publics(session) if p.spki == key.spki]
-    if not privates and not publics:
+    if fitting is None and not publics:
         raise key_gone(key)
+    privates = [] if fitting is None else [fitting.private]
     for half in (*privates, *publics):
         half.destroy()
     if any(h.key.spki == key.spki for h in held(session, serial, token)) or any(
@@ -162,6 +163,22 @@ def destroy(session: pkcs11.Session, key: TokenKey, serial: str, token: str) -> 
             code="E-TOKEN-FAILED",
             unknown=True,
         )
+
+
+def fitting_one(known: Iterable[Held], key: TokenKey) -> Held | None:
+    """The private half of `key`, recognised by public bytes; None where there is none.
+
+    Raises:
+        TokenTrouble: E-TOKEN-TWO-ALIKE: several private halves carry the id and label of that public half.
+    """
+    found = [h for h in known if key.spki and h.key.spki == key.spki]
+    if len(found) > 1:
+        raise TokenTrouble(
+            f"{len(found)} private keys on the token go by the id of key '{printable(key.label, 80)}'",
+            do="give them ids of their own with the maker's tool",
+            code="E-TOKEN-TWO-ALIKE",
+        )
+    return found[0] if found else None
 
 
 def key_gone(key: TokenKey) -> TokenTrouble:

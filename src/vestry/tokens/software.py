@@ -48,7 +48,7 @@ class SoftwareSource:
             TokenTrouble: E-TOKEN-INIT: not a serial number (letters, digits, ``-``, ``_``; at most 32), or taken.
         """
         if not _SERIAL.fullmatch(serial):
-            raise files.trouble(
+            raise TokenTrouble(
                 f"'{printable(serial[:40])}' is no serial number for a software token",
                 do="use letters, digits, '-' and '_', at most 32",
                 code="E-TOKEN-INIT",
@@ -57,7 +57,7 @@ class SoftwareSource:
         with files.translated(final):
             self._folder.mkdir(parents=True, exist_ok=True)
             if final.exists():
-                raise files.trouble("there is a software token of that serial", where=serial, code="E-TOKEN-INIT")
+                raise TokenTrouble("there is a software token of that serial", where=serial, code="E-TOKEN-INIT")
             new = self._folder / f".new-{secrets.token_hex(8)}"
             new.mkdir(mode=0o700)
             files.write(new / "token.json", files.state_bytes(files.State(serial)))
@@ -107,7 +107,7 @@ class _SoftwareToken:
         _check_pin(pin, "PIN", self._path)
         _check_pin(so_pin, "security officer PIN", self._path)
         if len(label.encode()) > _LONGEST_LABEL:
-            raise files.trouble(
+            raise TokenTrouble(
                 "a token's label has at most 32 bytes", where=str(printable(label[:80])), code="E-TOKEN-INIT"
             )
         epoch, salt = secrets.token_hex(8), secrets.token_bytes(16)
@@ -128,7 +128,7 @@ class _SoftwareToken:
     def unlock(self, pin: Pin) -> Iterator[Unlocked]:
         state = self._only()
         if not state.epoch:
-            raise files.trouble(
+            raise TokenTrouble(
                 "the token is blank: it has no PIN yet", where=_name(state), do="initialise it", code="E-TOKEN-INIT"
             )
         left = files.tries(self._path, state)
@@ -144,7 +144,7 @@ class _SoftwareToken:
             except InvalidTag:
                 if left == 1:
                     raise _locked(state) from None
-                raise files.trouble(
+                raise TokenTrouble(
                     "the PIN is wrong",
                     where=_name(state),
                     do=f"type it with care: {left - 1} {'try is' if left == 2 else 'tries are'} left",
@@ -167,7 +167,7 @@ class _SoftwareToken:
             if not other.name.startswith(".") and (other / "token.json").is_file():
                 seen = files.load(other)
                 if (seen.serial, seen.label) == (state.serial, state.label):
-                    raise files.trouble(
+                    raise TokenTrouble(
                         "two software tokens show the same serial and label",
                         where=_name(state),
                         do="take the copy away",
@@ -189,11 +189,11 @@ class _SoftwareUnlocked:
     def generate(self, kind: KeyKind, label: str) -> TokenKey:
         state = self._state()
         if not label or len(label) > 200:
-            raise files.trouble(
+            raise TokenTrouble(
                 "a key needs a label of 1 to 200 characters", where=_name(state), code="E-TOKEN-MECHANISM"
             )
         if any(k.label == label for k in files.keys(self._path, state)):
-            raise files.trouble(
+            raise TokenTrouble(
                 f"the token already holds a key labelled '{printable(label)}'",
                 where=_name(state),
                 do="use that key, or destroy it first",
@@ -249,7 +249,7 @@ class _SoftwareUnlocked:
     def _state(self) -> files.State:
         state = files.load(self._path)
         if not self._key or state.epoch != self._epoch:
-            raise files.trouble(
+            raise TokenTrouble(
                 "the token is locked again", where=_name(state), do="unlock it with its PIN", code="E-TOKEN-GONE"
             )
         return state
@@ -258,7 +258,7 @@ class _SoftwareUnlocked:
         for held in files.keys(self._path, state):
             if held.spki == key.spki:
                 return self._path / state.epoch / f"{held.id.hex()}.key"
-        raise files.trouble(
+        raise TokenTrouble(
             f"the token does not hold key '{printable(key.label[:80])}'",
             where=_name(state),
             do="look whether it is the right token",
@@ -288,7 +288,7 @@ def _key_context(state: files.State, public: Mapping[str, object]) -> bytes:
 
 def _check_pin(pin: Pin, what: str, path: Path) -> None:
     if not SHORTEST_PIN <= len(pin) <= LONGEST_PIN:
-        raise files.trouble(
+        raise TokenTrouble(
             f"the {what} has {'too few' if len(pin) < SHORTEST_PIN else 'too many'} characters; no try was used",
             where=f"software token {printable(path.name)}",
             do=f"use {SHORTEST_PIN} to {LONGEST_PIN}",
@@ -301,7 +301,7 @@ def _name(state: files.State) -> str:
 
 
 def _locked(state: files.State) -> TokenTrouble:
-    return files.trouble(
+    return TokenTrouble(
         "the PIN is locked after too many wrong tries",
         where=_name(state),
         do="its keys can't be used any more; go on with the other holders",

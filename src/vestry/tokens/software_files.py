@@ -1,4 +1,4 @@
-"""The files of a software token: read strictly, written in one step each. `vestry.tokens.software` says what they are."""
+"""The files of a software token, as `vestry.tokens.software` lays them out: read strictly, written in one step each."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _FORMAT = "vestry software token 1"
 GONE = ".gone-"
 _HEX = re.compile(r"[0-9a-f]+")
 _LONGEST_FILE = 64 * 1024
-# A key file says where its private half is; decisions about it are the reader's.
+# Whoever has the folder and the PIN has the key: the words of hardware do not fit, so they are left untold.
 _FACTS = (
     ("sensitive", "untold"),
     ("extractable", "untold"),
@@ -48,6 +48,7 @@ class State:
 
 
 def keys(path: Path, state: State) -> tuple[TokenKey, ...]:
+    """Public halves of all keys of the current epoch, by label."""
     if not state.epoch:
         return ()
     found = []
@@ -71,6 +72,11 @@ def keys(path: Path, state: State) -> tuple[TokenKey, ...]:
 
 
 def load(path: Path) -> State:
+    """Read token.json.
+
+    Raises:
+        TokenTrouble: E-TOKEN-DAMAGED, E-TOKEN-GONE.
+    """
     with translated(path):
         entry = read_json(path / "token.json")
     try:
@@ -91,6 +97,7 @@ def load(path: Path) -> State:
 
 
 def tries(path: Path, state: State) -> int:
+    """PIN tries left."""
     with translated(path):
         raw = (path / state.epoch / "tries").read_bytes()
     for left in range(TRIES + 1):
@@ -100,10 +107,12 @@ def tries(path: Path, state: State) -> int:
 
 
 def count(left: int) -> bytes:
+    """The file `tries`, for `left` tries."""
     return f"{left}\n".encode()
 
 
 def state_bytes(state: State) -> bytes:
+    """The file token.json, for `state`."""
     return to_json(
         {
             "format": _FORMAT,
@@ -118,14 +127,15 @@ def state_bytes(state: State) -> bytes:
 
 
 def to_json(value: Mapping[str, object]) -> bytes:
+    """One line of JSON with its keys sorted: what is sealed must have one form."""
     return json.dumps(value, sort_keys=True, separators=(",", ":")).encode() + b"\n"
 
 
 def read_json(path: Path) -> dict[str, object]:
-    raw = path.read_bytes()
+    """The object in a file of at most 64 KiB."""
     try:
-        value = json.loads(raw) if len(raw) <= _LONGEST_FILE else None
-    except ValueError:
+        value = json.loads(path.read_bytes()) if path.stat().st_size <= _LONGEST_FILE else None
+    except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
         raise damaged(path.parent)
@@ -170,6 +180,7 @@ def sweep(path: Path, epoch: str) -> None:
 
 
 def sync(folder: Path) -> None:
+    """Have the disk hold what was renamed or unlinked in `folder`."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -179,15 +190,16 @@ def sync(folder: Path) -> None:
 
 @contextmanager
 def translated(path: Path, *, acting: bool = False) -> Iterator[None]:
+    """Trouble of the disk as trouble of the token; `acting`: a change was under way, its outcome is unknown."""
     try:
         yield
     except FileNotFoundError:
-        raise trouble(
+        raise TokenTrouble(
             "the software token is gone", where=str(printable(str(path), 200)), do="put it back", code="E-TOKEN-GONE"
         ) from None
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        raise trouble(
+        raise TokenTrouble(
             f"the software token can't be read or written: {error.strerror}",
             where=str(printable(str(path), 200)),
             do="make room on that disk" if full else "look at the disk and at the rights of that folder",
@@ -197,15 +209,10 @@ def translated(path: Path, *, acting: bool = False) -> Iterator[None]:
 
 
 def damaged(path: Path) -> TokenTrouble:
-    return trouble(
+    """The trouble of files that are not as this program writes them."""
+    return TokenTrouble(
         "the files of this software token are damaged",
         where=str(printable(str(path), 200)),
         do="restore the folder from before",
         code="E-TOKEN-DAMAGED",
     )
-
-
-def trouble(
-    what: str, *, where: str = "", do: str = "", code: str, tries_left: int | None = None, unknown: bool = False
-) -> TokenTrouble:
-    return TokenTrouble(what, where=where, do=do, code=code, tries_left=tries_left, unknown=unknown)

@@ -20,8 +20,6 @@ from vestry.tui.glyphs import Glyphs
 from vestry.tui.outlook import Outlook
 from vestry.tui.panes import SETTLE
 
-SAME_LINE = "the same line again"
-
 
 class CeremonyApp(QuietApp[None]):
     """The screen of one ceremony. `outcome` is what ended it: None when it went to its end."""
@@ -41,7 +39,7 @@ class CeremonyApp(QuietApp[None]):
         rehearsal: bool,
         offline: bool | None,
         glyphs: Glyphs,
-        resume_hint: str = SAME_LINE,
+        resume_hint: str = "",
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         settle: float = SETTLE,
     ) -> None:
@@ -85,7 +83,9 @@ class CeremonyApp(QuietApp[None]):
             self.push_screen(dialog, lambda answer: self.front.close() if answer == "stop" else None)
 
     def _stopped(self) -> Stopped:
-        return Stopped("stopped; everything recorded stays", do=f"to go on, run {self._resume}")
+        return Stopped(
+            "stopped; everything recorded stays", do=f"to go on, run {self._resume or 'the same line again'}"
+        )
 
     def _conduct(self) -> None:
         try:
@@ -131,7 +131,7 @@ def run_ceremony(
         rehearsal=rehearsal,
         offline=offline,
         glyphs=tiers.choose(glyphs, terminal=terminal()),
-        resume_hint=resume_hint or SAME_LINE,
+        resume_hint=resume_hint,
     )
     app.run(mouse=False)
     app.join()

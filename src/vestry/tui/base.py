@@ -18,14 +18,16 @@ _SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
 
 class QuietApp(App[R]):
-    """A Textual app in the terminal's own colours. `fault` is an error of the program itself, to be raised afterwards."""
+    """A Textual app in the terminal's own colours. `fault` is an error of the program itself, to raise afterwards."""
 
     ENABLE_COMMAND_PALETTE = False
     ALLOW_SELECT = False
     CSS_PATH = "app.tcss"
 
     def __init__(self) -> None:
-        super().__init__()
+        # Said here and not by the theme alone: what NO_COLOR does is decided before a theme is set, and the filter for RGB
+        # themes would paint the terminal's own colours black.
+        super().__init__(ansi_color=True)
         self.register_theme(THEME)
         self.theme = THEME.name
         self.fault: Exception | None = None

@@ -63,6 +63,7 @@ class CeremonyScreen(Screen[None]):
         with Horizontal(id="middle"):
             yield LineView(self._rail, glyphs=self._glyphs, id="rail")
             with Vertical(id="main"):
+                yield LineView(self._resting, glyphs=self._glyphs, id="resting")
                 yield Vertical(id="now")
                 yield LineView(self._narration, glyphs=self._glyphs, id="narration")
         yield LineView(self._keys, glyphs=self._glyphs, id="keys")
@@ -71,7 +72,7 @@ class CeremonyScreen(Screen[None]):
         """Start the clock."""
         self.query_one("#rail").styles.border_right = (self._glyphs.border, "ansi_bright_black")
         self.set_interval(1, self._tick)
-        self._rest("Preparing")
+        self._rest()
 
     def on_resize(self, _: events.Resize) -> None:
         """Share the rows out anew."""
@@ -97,7 +98,7 @@ class CeremonyScreen(Screen[None]):
         """A device is at work, or has finished."""
         self._busy, self._busy_for = message.what, 0
         if self._pane is None:
-            self._rest(message.what)
+            self._rest()
 
     async def on_asked(self, message: Asked) -> None:
         """Put a question."""
@@ -124,7 +125,7 @@ class CeremonyScreen(Screen[None]):
         self._pane = None
         await self.query_one("#now", Vertical).remove_children()
         self.query_one("#rail").display = True
-        self._rest(self._busy)
+        self._rest()
         self.query_one("#keys", LineView).show(self._keys)
 
     def on_changed(self, message: Changed) -> None:
@@ -176,23 +177,18 @@ class CeremonyScreen(Screen[None]):
         self.query_one("#header", LineView).show(self._header)
         if self._busy and self._pane is None:
             self._busy_for += 1
-            self._rest(self._busy)
+            self._rest()
 
-    def _rest(self, what: str) -> None:
+    def _rest(self) -> None:
         """Nothing to do now but wait."""
-        now = self.query_one("#now", Vertical)
-        found = list(now.query("#resting").results(LineView))
-        if found:
-            found[0].show(lambda width: self._resting(what, width))
-        elif self._pane is None:
-            now.mount(LineView(lambda width: self._resting(what, width), glyphs=self._glyphs, id="resting"))
+        self.query_one("#resting", LineView).show(self._resting)
         self.call_after_refresh(self._share)
 
-    def _resting(self, what: str, width: int) -> list[Line]:
+    def _resting(self, width: int) -> list[Line]:
         rows = paragraph("Wait.", width, "accent")
-        if what:
+        if self._busy:
             since = f" ({self._busy_for} s)" if self._busy_for else ""
-            rows += [BLANK, *paragraph(f"{what}{since}", width)]
+            rows += [BLANK, *paragraph(f"{self._busy}{since}", width)]
         return rows
 
     def _share(self) -> None:
@@ -202,18 +198,20 @@ class CeremonyScreen(Screen[None]):
         if not width or not height:
             return
         told = self.query_one("#narration", LineView)
-        wanted = self._pane.needed(width, height - _LEAST_TOLD) if self._pane is not None else 3
+        pane, resting = self._pane, self.query_one("#resting", LineView)
+        wanted = pane.needed(width, height - _LEAST_TOLD) if pane is not None else len(self._resting(width)) + 1
         rows = min(wanted, height)
-        told.display = height - rows >= _LEAST_TOLD
-        self.query_one("#now", Vertical).styles.height = rows
+        told.display = height - rows >= _LEAST_TOLD and bool(self._told)
+        resting.display, resting.styles.height = pane is None, rows
+        now = self.query_one("#now", Vertical)
+        now.display, now.styles.height = pane is not None, rows
         told.styles.height = max(0, height - rows)
-        if self._pane is not None:
-            self._pane.share_out(width, rows)
+        if pane is not None:
+            pane.share_out(width, rows)
         self._show_told()
 
     def _show_told(self) -> None:
-        view = self.query_one("#narration", LineView)
-        view.show(self._narration)
+        self.query_one("#narration", LineView).show(self._narration)
 
     def _header(self, width: int) -> list[Line]:
         clock = f"{self._now():%Y-%m-%d %H:%M:%S} UTC"

@@ -121,11 +121,11 @@ def stop_dialog(resume: str, *, busy: bool, glyphs: Glyphs) -> Dialog:
         rows += paragraph("Everything recorded so far stays; nothing is lost, and nothing more happens.", width)
         if busy:
             rows += paragraph("A device is at work: Vestry stops as soon as it has answered.", width)
-        rows += [
-            BLANK,
-            *paragraph("To go on from here later, run:", width),
-            *paragraph(resume, width, "strong", indent=2),
-        ]
+        rows.append(BLANK)
+        if not resume:
+            return [*rows, *paragraph("To go on from here later, run the same command again.", width)]
+        rows += paragraph("To go on from here later, run:", width)
+        rows += paragraph(resume, width, "strong", indent=2)
         return rows
 
     return Dialog(

@@ -1,4 +1,4 @@
-"""The home screen: what Vestry is, and what one can do. It loads the screen and nothing else, so that it is there at once.
+"""The home screen: what Vestry is, and what one can do. It loads the screen and nothing else, to be there at once.
 
 What is chosen runs as a command of its own, exactly the one that the screen names; home comes back after it.
 """
@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from textual import events
@@ -133,7 +134,9 @@ class HomeApp(QuietApp[Wanted]):
 
     def _choose(self, choice: Choice) -> None:
         if not choice.path:
-            self.exit(Wanted((choice.verb,), choice.shown))
+            # A rehearsal gets its folder by name, so that the line shown is the line that resumes it.
+            named = ("--into", f"rehearsal-{datetime.now(UTC):%Y-%m-%d-%H%M%S}") if choice.verb == "rehearse" else ()
+            self.exit(Wanted((choice.verb, *named), choice.shown))
             return
         self._choice, self._at, self._amiss = choice, -1, ""
         self._found = found(self._folder, choice)
@@ -225,16 +228,17 @@ def run_home() -> int:
 
 def run_verb(wanted: Wanted) -> str:
     """Run a verb as its own command in this terminal; give back its output where home is to show it."""
+    # No shell is involved; the arguments are this module's own verbs and a path (hence S603 below).
     command = [sys.executable, "-m", "vestry", *wanted.arguments]
     # Ctrl+C is for the command. A function, unlike SIG_IGN, is not handed down to it.
     before = signal.signal(signal.SIGINT, _nothing)
     try:
         if wanted.shown:
-            done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+            done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)  # noqa: S603
             return done.stdout.decode(errors="backslashreplace") or "It said nothing."
         sys.stdout.write(f"$ vestry {' '.join(wanted.arguments)}\n")
         sys.stdout.flush()
-        subprocess.run(command, check=False)
+        subprocess.run(command, check=False)  # noqa: S603
         _wait_for_enter()
     finally:
         signal.signal(signal.SIGINT, before)

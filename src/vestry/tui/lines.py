@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
 from vestry.text import group_hex, words
-from vestry.tui.glyphs import Glyphs
+from vestry.tui.glyphs import ASCII, Glyphs
 from vestry.words import EVEN, ODD
 
 Tone = Literal["plain", "strong", "quiet", "accent", "good", "bad", "warn", "key", "band", "cursor", "qr"]
@@ -29,6 +29,7 @@ Line = tuple[Span, ...]
 BLANK: Line = ()
 
 _DIGEST = re.compile(r"(?<![0-9A-Za-z])[0-9a-f]{64}(?![0-9A-Za-z])")
+_BREAKS = re.compile(r"\s*[\n\r\t]\s*")
 _SPOKEN = frozenset(EVEN) | frozenset(ODD)
 _WORDS = 32
 _EVEN_WIDTH, _ODD_WIDTH = max(map(len, EVEN)), max(map(len, ODD))
@@ -39,6 +40,11 @@ def visible(text: str, glyphs: Glyphs) -> str:
     if text.isascii() and text.isprintable():
         return text
     return "".join(c if " " <= c <= "~" or c in glyphs.drawn else f"\\u{{{ord(c):x}}}" for c in text)
+
+
+def shown(text: str) -> str:
+    """`text` from outside as plain ASCII, before it is measured: an escape takes more columns than its character."""
+    return visible(_BREAKS.sub(" ", text), ASCII)
 
 
 def line(text: str, tone: Tone = "plain") -> Line:
@@ -55,7 +61,7 @@ def folded(text: str, width: int, *, first: str = "", then: str | None = None) -
     """Text in lines of at most `width` columns, broken at spaces; a word too long for a line goes over several."""
     indent = " " * len(first) if then is None else then
     found = textwrap.wrap(
-        text,
+        shown(text),
         max(width, 8),
         initial_indent=first,
         subsequent_indent=indent,
@@ -82,8 +88,7 @@ def paragraph(text: str, width: int, tone: Tone = "plain", *, indent: int = 0) -
 
 def headed(person: str, sentence: str, width: int) -> list[Line]:
     """A sentence after the name of the person that it is for, where it does not name that person itself."""
-    if person and person in sentence:
-        person = ""
+    person = "" if person in sentence else shown(person)
     texts = folded(f"{person}: {sentence}" if person else sentence, width)
     if not person or not texts[0].startswith(f"{person}: "):
         return [line(text, "accent") for text in texts]
@@ -140,4 +145,4 @@ def packed(items: Sequence[Line], width: int, gap: int = 3) -> list[Line]:
 
 def key(name: str, does: str) -> Line:
     """A key and what it does."""
-    return (Span(name, "key"), Span(f" {does}"))
+    return (Span(name, "key"), Span(f" {shown(does)}"))

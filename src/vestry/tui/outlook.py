@@ -1,4 +1,4 @@
-"""What the frame of the screen shows of a state: rail, meters, role and version. Made once a state, off the screen's thread."""
+"""What the frame of the screen shows of a state: rail, meters, role and version. Made once for each state."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from vestry.ceremony import agenda
 from vestry.ceremony.agenda import RailEntry
 from vestry.ceremony.state import State
 from vestry.tui.glyphs import Glyphs
-from vestry.tui.lines import Line, Span, Tone, folded, length, line, packed
+from vestry.tui.lines import Line, Span, Tone, folded, length, line, packed, shown
 
 _LONGEST_BAR = 12
 _STATUS: Mapping[str, tuple[str, Tone]] = {
@@ -60,7 +60,7 @@ def outlook(state: State) -> Outlook:
 def meter(of: Meter, glyphs: Glyphs) -> Line:
     """A meter in words and, where it is not too long, as a bar."""
     met = of.valid >= of.threshold
-    spans = [Span(f"{of.label} ")]
+    spans = [Span(f"{shown(of.label)} ")]
     if of.threshold <= _LONGEST_BAR:
         full = min(of.valid, of.threshold)
         spans += [
@@ -106,7 +106,7 @@ def facts(offline: bool | None, clock: str) -> Line:
 
 def header_lines(frame: Outlook, right: Line, width: int, glyphs: Glyphs) -> list[Line]:
     """Ceremony, role and version, and `right`; the band of a rehearsal; the meters; a rule."""
-    name = f"{frame.title}: {frame.version}" if frame.version else frame.title
+    name = shown(f"{frame.title}: {frame.version}" if frame.version else frame.title)
     taken = length(right)
     rows: list[Line]
     if len(name) + 2 + taken <= width:

@@ -40,7 +40,7 @@ from vestry.tui.widgets.line_view import LineView
 from vestry.tui.widgets.pin_field import PinField
 
 SETTLE = 0.3
-"""Seconds for which a question takes no key that decides: nobody read it yet, so the key was meant for the one before."""
+"""Seconds for which a question takes no key that decides: nobody has read it yet, so the key was meant for another."""
 
 _CHOICES = "123456789abcdefghijklmnoprstuvwxyz"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from textual import events
 from textual.widget import Widget
@@ -44,51 +44,67 @@ class Page:
 
 def page(review: Review, width: int, details: Sequence[str] = ()) -> Page:
     """Findings, dangerous changes, the rest, who signs, the digest in words."""
-    rows: list[Line] = [row for detail in details for row in paragraph(detail, width, "quiet")]
-    items: list[tuple[int, int]] = []
+    book = _Book(width)
+    book.rows += [row for detail in details for row in paragraph(detail, width, "quiet")]
+    _findings(review, book)
+    _changes(review, book)
+    book.heading("Who must sign")
+    for count in review.tallies:
+        book.rows += paragraph(printable(count.sentence).replace("\\\\", "\\"), width, indent=2)
+    if not review.tallies:
+        book.rows += paragraph("A document that is not here says who.", width, indent=2)
+    book.heading("The digest of what gets signed, in words")
+    book.rows += word_rows(words(review.new.digest), width)
+    return Page(book.rows, tuple(book.items))
 
-    def item(lines: list[Line]) -> None:
-        items.append((len(rows), len(rows) + len(lines)))
-        rows.extend(lines)
 
-    def heading(text: str) -> None:
-        rows.extend([*([BLANK] if rows else []), *paragraph(text, width, "accent")])
+@dataclass
+class _Book:
+    """A page in the making."""
 
-    dangerous = [c for c in review.changes if c.danger >= DANGEROUS]
-    quiet = [c for c in review.changes if c.danger < DANGEROUS]
+    width: int
+    rows: list[Line] = field(default_factory=list)
+    items: list[tuple[int, int]] = field(default_factory=list)
+
+    def item(self, lines: list[Line]) -> None:
+        """Lines that must have been on screen."""
+        self.items.append((len(self.rows), len(self.rows) + len(lines)))
+        self.rows += lines
+
+    def heading(self, text: str) -> None:
+        """A title, after a blank row."""
+        self.rows += [*([BLANK] if self.rows else []), *paragraph(text, self.width, "accent")]
+
+
+def _findings(review: Review, book: _Book) -> None:
     if review.findings:
-        heading(f"Findings ({len(review.findings)})")
+        book.heading(f"Findings ({len(review.findings)})")
     for finding in review.findings:
         mark = f"{finding.severity:<4}  "
-        item(_item(mark, _SEVERITY[finding.severity], f"{finding.text} [{finding.code}]", width))
+        book.item(_item(mark, _SEVERITY[finding.severity], f"{finding.text} [{finding.code}]", book.width))
+
+
+def _changes(review: Review, book: _Book) -> None:
+    dangerous = [c for c in review.changes if c.danger >= DANGEROUS]
+    quiet = [c for c in review.changes if c.danger < DANGEROUS]
     if dangerous:
-        heading(f"Changes that decide whom or what clients trust ({len(dangerous):,})")
+        book.heading(f"Changes that decide whom or what clients trust ({len(dangerous):,})")
     for group in alike(dangerous):
         if len(group) >= MANY:
-            item(_summary(group, width))
-            for change in group:
-                rows.extend(_change(change, width))
+            book.item(_summary(group, book.width))
+            book.rows += [row for change in group for row in _change(change, book.width)]
         else:
             for change in group:
-                item(_change(change, width))
+                book.item(_change(change, book.width))
     if quiet:
-        heading(f"Other changes ({len(quiet):,})")
-    for change in quiet:
-        rows.extend(_change(change, width))
+        book.heading(f"Other changes ({len(quiet):,})")
+    book.rows += [row for change in quiet for row in _change(change, book.width)]
     if not review.changes:
-        heading("Nothing changed")
-    heading("Who must sign")
-    for count in review.tallies:
-        rows.extend(paragraph(printable(count.sentence).replace("\\\\", "\\"), width, indent=2))
-    if not review.tallies:
-        rows.extend(paragraph("A document that is not here says who.", width, indent=2))
-    heading("The digest of what gets signed, in words")
-    rows.extend(word_rows(words(review.new.digest), width))
-    return Page(rows, tuple(items))
+        book.heading("Nothing changed")
 
 
 def alike(changes: Sequence[Change]) -> list[list[Change]]:
-    """Changes in order, those that follow each other and differ in nothing but name, place and hash prefixes together."""
+    """Changes in order; together those that follow each other and differ only in name, place and hash prefixes."""
     groups: list[list[Change]] = []
     before = ""
     for change in changes:
@@ -187,11 +203,11 @@ class ReviewPane(Pane):
 
     def fields(self) -> Sequence[Widget]:
         """The list, and the line for answers."""
-        field = Field("Answer", glyphs=self.glyphs)
-        field.display = False
+        answer = Field("Answer", glyphs=self.glyphs)
+        answer.display = False
         view = LineView(self._lines, glyphs=self.glyphs, id="page")
         view.styles.height = 1
-        return (view, field)
+        return (view, answer)
 
     def foot(self, width: int) -> list[Line]:
         """The count, or what is asked."""
@@ -279,10 +295,10 @@ class ReviewPane(Pane):
         if self._answering == len(wanted):
             self.done(self._answers)
             return
-        field = self.query_one(Field)
-        field.display = True
-        field.fill("")
-        field.focus()
+        answer = self.query_one(Field)
+        answer.display = True
+        answer.fill("")
+        answer.focus()
         self.query_one("#page", LineView).show(self._lines)
         self.query_one("#question", LineView).show(self.text)
         self.complain("")

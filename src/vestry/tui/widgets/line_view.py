@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from rich.segment import Segment
 from textual import events
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
@@ -17,6 +17,7 @@ from vestry.tui.theme import STYLES
 
 Make = Callable[[int], Sequence[Line]]
 _WIDE_ENOUGH_FOR_KEYS = 40
+_FEW = 60
 
 
 def strip(of: Line, width: int, glyphs: Glyphs) -> Strip:
@@ -53,10 +54,25 @@ class LineView(Widget):
 
     def show(self, make: Make, *, top: int = 0, anchor: int | None = None) -> None:
         """Show other lines, from `top` on, or so that line `anchor` is visible."""
+        width, before = self._made
         self._make, self._made, self._anchor = make, (-1, ()), anchor
+        if self._only_text_changed(width, before, top):
+            return
         self.top = top
         self.refresh(layout=True)
         self.call_after_refresh(self._settle)
+
+    def _only_text_changed(self, width: int, before: Sequence[Line], top: int) -> bool:
+        """Whether as many short lines as before took their place; then only rows that differ are painted again."""
+        if width != self.size.width or top != self.top or len(before) > _FEW or len(self.lines(width)) != len(before):
+            return False
+        after = self.lines(width)
+        for at in range(self.top, min(len(after), self.top + self.size.height)):
+            if after[at] != before[at]:
+                self.refresh(Region(0, at - self.top, width, 1))
+        if self._anchor is not None:
+            self._settle()
+        return True
 
     def lines(self, width: int) -> Sequence[Line]:
         """The lines for a width."""
