@@ -70,7 +70,8 @@ def assert_whole(app: App[Any]) -> None:
     for typed in (*app.screen.query(Field), *app.screen.query(PinField)):
         if typed.display:
             place = app.screen.find_widget(typed)
-            assert place.visible_region == place.region and place.region.height == 1, f"{typed} is cut: {place}"
+            assert place.visible_region == place.region, f"{typed} is cut: {place}"
+            assert place.region.height == 1
             assert rows[typed.region.y][typed.region.x : typed.region.right].rstrip().endswith("]")
     assert len(rows) == height
     assert all(len(row) == width for row in rows)

@@ -14,11 +14,11 @@ from pathlib import Path
 
 from people import People
 
-from vestry.ceremony import conductor, reading
+from vestry.ceremony import conductor, reading, rehearsal
 from vestry.ceremony.transcript import Transcript
 
 
-def attempt(script: Path, folder: Path, kill_after: int) -> bool:
+def attempt(folder: Path, kill_after: int) -> bool:
     """Conduct in a child that is killed after `kill_after` events (0: never). Whether it ended by itself."""
     child = os.fork()
     if child == 0:
@@ -26,8 +26,8 @@ def attempt(script: Path, folder: Path, kill_after: int) -> bool:
         try:
             if kill_after:
                 _kill_after(kill_after)
-            parsed, inputs = reading.load(script)
-            conductor.conduct(parsed, inputs, folder / "c", People(), tokens=folder / "tokens")
+            parsed, inputs = reading.load(folder / rehearsal.SCRIPT)
+            conductor.conduct(parsed, inputs, folder, People())
             status = 0
         finally:
             os._exit(status)
@@ -54,15 +54,15 @@ def _kill_after(count: int) -> None:
 
 
 def main() -> None:
-    """``kill_driver.py SCRIPT BLANK_TOKENS WORK FIRST STEP``: kills after events FIRST, FIRST+STEP, ... to the end."""
-    script, blank, work = (Path(a) for a in sys.argv[1:4])
-    kill_after, step = int(sys.argv[4]), int(sys.argv[5])
+    """``kill_driver.py PREPARED WORK FIRST STEP``: kills after events FIRST, FIRST+STEP, ... until one run ends."""
+    prepared, work = Path(sys.argv[1]), Path(sys.argv[2])
+    kill_after, step = int(sys.argv[3]), int(sys.argv[4])
     while True:
         folder = work / str(kill_after)
-        shutil.copytree(blank, folder / "tokens")
-        if attempt(script, folder, kill_after):
+        shutil.copytree(prepared, folder)
+        if attempt(folder, kill_after):
             return
-        attempt(script, folder, 0)
+        attempt(folder, 0)
         sys.stdout.write(json.dumps({"killed_after": kill_after, "folder": str(folder)}) + "\n")
         sys.stdout.flush()
         kill_after += step

@@ -7,40 +7,26 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from vestry.ceremony import transcript
+from vestry.ceremony import rehearsal, transcript
 from vestry.ceremony.replay import compare_files, replay
 from vestry.tokens.software import SoftwareSource
 
 SHARDS = 4
-REQUIRE = 'require = ["network"]          # must pass, or be waived with a reason that goes into the transcript'
 
 
 @pytest.mark.parametrize("first", range(1, SHARDS + 1))
-def test_killed_between_any_two_events(
-    first: int, repository: Path, tmp_path: Path, pypi_root: Callable[..., tuple[Any, dict[str, bytes]]]
-) -> None:
+def test_killed_between_any_two_events(first: int, repository: Path, tmp_path: Path) -> None:
     """A power cut must cost nothing but time: no key twice, no signature lost, no document left half signed."""
-    pypi_root(
-        ('use = "pkcs11"\nmodule = "softhsm2"\nsecurity_officer = "forgotten"', 'use = "software"'),
-        ("number = 16384", "number = 2"),
-        (REQUIRE, ""),
-    )
-    blank = SoftwareSource(tmp_path / "blank")
-    for number in range(5):
-        blank.create(f"00000000{number:02d}")
-    blank.close()
+    rehearsal.prepare(tmp_path / "prepared", holders=2, threshold=2)
     ran = subprocess.run(
         [
             sys.executable,
             str(repository / "tests" / "faults" / "kill_driver.py"),
-            str(tmp_path / "script" / "pypi-root.toml"),
-            str(tmp_path / "blank"),
+            str(tmp_path / "prepared"),
             str(tmp_path / "work"),
             str(first),
             str(SHARDS),
@@ -58,7 +44,7 @@ def test_killed_between_any_two_events(
 
 
 def _whole(folder: Path, killed_after: int) -> None:
-    records = transcript.read(folder / "c" / "transcript.jsonl")
+    records = transcript.read(folder / "transcript.jsonl")
     steps = list(replay(records))
     assert [s for s in steps if s.verdict == "failed"] == [], killed_after
     state = steps[-1].state
@@ -67,7 +53,7 @@ def _whole(folder: Path, killed_after: int) -> None:
     assert all(t.met for role in state.documents for t in state.tallies(role)), killed_after
     made = Counter(r.event.key for r in records if type(r.event).__name__ == "KeyGenerated")
     assert set(made.values()) == {1}, (killed_after, made)
-    assert all(f.verdict == "recomputed" for f in compare_files(state, folder / "c")), killed_after
+    assert all(f.verdict == "recomputed" for f in compare_files(state, folder)), killed_after
     tokens = SoftwareSource(folder / "tokens")
     listed = Counter(k.label for t in tokens.tokens() if t.info.initialised for k in t.public_keys())
     tokens.close()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections import OrderedDict
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +63,20 @@ def test_every_character(subtests: pytest.Subtests) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [1.0, -0.0, 1e300, float("nan"), float("inf"), [{"a": 0.1}], {"1.0": {"x": [2.5]}}, 2**64, -(2**63) - 1, [10**400]],
+    [
+        1.0,
+        -0.0,
+        1e300,
+        float("nan"),
+        float("inf"),
+        [float("nan")],
+        {"a": [-float("inf")]},
+        [{"a": 0.1}],
+        {"1.0": {"x": [2.5]}},
+        2**64,
+        -(2**63) - 1,
+        [10**400],
+    ],
     ids=repr,
 )
 def test_numbers_without_one_form(value: Any) -> None:
@@ -70,7 +85,21 @@ def test_numbers_without_one_form(value: Any) -> None:
         canonical.encode(value)
 
 
-@pytest.mark.parametrize("value", ["\ud800", {"\udfff": 1}, ["a\udc80b"], {1: 2}, {None: 1}, {True: 1}, b"x", {1, 2}])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "\ud800",
+        {"\udfff": 1},
+        ["a\udc80b"],
+        {1: 2},
+        {None: 1},
+        {True: 1},
+        b"x",
+        {1, 2},
+        OrderedDict(a=1),
+        [date(2027, 1, 1)],
+    ],
+)
 def test_values_that_are_no_json(value: Any) -> None:
     """Without it something that can't be read back would be signed."""
     with pytest.raises(InputRejected):

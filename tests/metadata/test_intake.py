@@ -6,6 +6,7 @@ import json
 import os
 import re
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -215,18 +216,23 @@ def test_a_device_is_never_opened(monkeypatch: pytest.MonkeyPatch) -> None:
         read_file(Path("/dev/null"), limit=10)
 
 
-def test_a_pipe_put_in_the_place_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("put", "why"), [(os.mkfifo, "not a regular file"), (lambda p: p.symlink_to("/etc/hostname"), "it is a link")]
+)
+def test_something_put_in_the_place_of_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, put: Callable[[Path], None], why: str
+) -> None:
     """Without it whoever holds the drive could change the file between the look and the reading."""
     path, real = tmp_path / "root.json", os.open
     path.write_bytes(b"{}")
 
     def swapped(name: Path, flags: int) -> int:
         path.unlink()
-        os.mkfifo(path)
+        put(path)
         return real(name, flags)
 
     monkeypatch.setattr(os, "open", swapped)
-    with pytest.raises(InputRejected, match="it is not a regular file"):
+    with pytest.raises(InputRejected, match=why):
         read_file(path, limit=10)
 
 

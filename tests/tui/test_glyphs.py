@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -30,7 +31,7 @@ def test_a_console_is_asked_for_its_font(monkeypatch: pytest.MonkeyPatch, font: 
 
 def test_other_terminals_are_no_console() -> None:
     """Without it a pipe or a terminal window would be asked for a font that it does not have."""
-    with open(os.devnull, "rb") as file:
+    with Path(os.devnull).open("rb") as file:
         assert glyphs.console_font(file.fileno()) is None
 
 

@@ -64,7 +64,7 @@ def talk(front: Front) -> None:
 async def test_no_question_is_clipped(size: tuple[int, int], glyphs: object) -> None:
     """Without it a word at the edge, or a part of a digest, would be missing when people decide."""
     for question in EVERY:
-        async with staged(question, size=size, glyphs=glyphs, before=talk) as stage:  # type: ignore[arg-type]
+        async with staged(question, size=size, glyphs=glyphs, before=talk) as stage:
             await stage.asked()
             assert_whole(stage.app)
             screen = text_of(stage.app)
@@ -325,7 +325,7 @@ async def test_help_is_there_for_each_question(question: object) -> None:
 @pytest.mark.parametrize("glyphs", [ASCII, VT, FULL], ids=lambda g: g.tier)
 async def test_a_digest_for_the_camera(size: tuple[int, int], glyphs: object) -> None:
     """Without it the QR code could be cut, and the words with it."""
-    async with staged(FINISHED, size=size, glyphs=glyphs) as stage:  # type: ignore[arg-type]
+    async with staged(FINISHED, size=size, glyphs=glyphs) as stage:
         await stage.asked()
         await stage.pilot.press("f3")
         await stage.pilot.pause()

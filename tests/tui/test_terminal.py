@@ -22,8 +22,8 @@ def run(front):
     what = sys.argv[1]
     if what == "hostile":
         front.tell("told " + EVIL, good=True)
-        front.ask(Confirm("a", "sentence " + EVIL, "person " + EVIL, ("detail " + EVIL,), yes="yes " + EVIL, no="no " + EVIL,
-                          otherwise="way out " + EVIL))
+        front.ask(Confirm("a", "sentence " + EVIL, "person " + EVIL, ("detail " + EVIL,), otherwise="way out " + EVIL,
+                          yes="yes " + EVIL, no="no " + EVIL))
         front.ask(Choose("b", "choose " + EVIL, options=(("x", "option " + EVIL), ("y", "second"))))
         front.ask(Secret("c", "secret " + EVIL, warning="warning " + EVIL))
         front.ask(Ask("d", "ask " + EVIL, default="default " + EVIL))
@@ -35,8 +35,8 @@ def run(front):
     elif what == "breaks":
         raise ZeroDivisionError("a fault")
     front.ask(Confirm("last", "The last question stands here.", "Olivia"))
-sys.exit(run_ceremony(run, title="A test " + (EVIL if sys.argv[1] == "hostile" else "ceremony"), rehearsal=True, offline=None,
-                      resume_hint="vestry run x"))
+title = "A test " + (EVIL if sys.argv[1] == "hostile" else "ceremony")
+sys.exit(run_ceremony(run, title=title, rehearsal=True, offline=None, resume_hint="vestry run x"))
 """
 
 
@@ -125,11 +125,12 @@ def test_hostile_text_is_shown_and_never_obeyed(terminals: list[Terminal]) -> No
     assert "pwned" in written
     assert "\\u{1b}" in written
     assert "\\u{202e}" in written
-    sequences = re.compile(r"\x1b\[[0-9;?><=$]*[a-zA-Z@`~]|\x1b[=>78]|\x1bP[^\x1b]*\x1b\\")
+    # The last is Textual's own: the shape of a mouse pointer.
+    sequences = re.compile(r"\x1b\[[0-9;?><=$]*[a-zA-Z@`~]|\x1b[=>78]|\x1bP[^\x1b]*\x1b\\|\x1b\]22;[a-z]*\x07")
     rest = sequences.sub("", written)
     strange = {c for c in rest if not (" " <= c <= "~" or c in "\r\n" or c in "─│┌┐└┘█░")}
     assert not strange, f"reached the terminal: {strange!r}"
-    assert not re.search(r"\x1b\[31;5m|\x1b\]", written)
+    assert not re.search(r"\x1b\[31;5m|\x1b\](?!22;)", written)
 
 
 @pytest.mark.parametrize("environ", [{"NO_COLOR": "1"}, {"TERM": "linux"}, {"TERM": "linux", "NO_COLOR": "1"}])

@@ -49,8 +49,10 @@ def read_file(path: Path, *, limit: int) -> bytes:
     except (FileNotFoundError, NotADirectoryError, ValueError):
         raise InputRejected("there is no such file", where=where, do="is it the right name?") from None
     except OSError as error:
-        if error.errno in (errno.ELOOP, errno.ENAMETOOLONG):
-            raise InputRejected(f"no file can have this name: {error.strerror}", where=where) from None
+        if error.errno == errno.ELOOP:
+            raise _link(where) from None
+        if error.errno == errno.ENAMETOOLONG:
+            raise InputRejected("no file can have so long a name", where=where) from None
         raise MediumTrouble(f"cannot open: {error.strerror}", where=where) from error
     with os.fdopen(fd, "rb") as file:
         found = os.fstat(fd)
@@ -68,9 +70,13 @@ def read_file(path: Path, *, limit: int) -> bytes:
 
 def _regular(found: os.stat_result, where: str) -> None:
     if stat.S_ISLNK(found.st_mode):
-        raise InputRejected("it is a link, not a file", where=where, do="name the file itself")
+        raise _link(where)
     if not stat.S_ISREG(found.st_mode):
         raise InputRejected("it is not a regular file", where=where, do="name a file")
+
+
+def _link(where: str) -> InputRejected:
+    return InputRejected("it is a link, not a file", where=where, do="name the file itself")
 
 
 def parse(raw: bytes, *, where: str, limits: Limits = LIMITS) -> Any:

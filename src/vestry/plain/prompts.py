@@ -135,9 +135,13 @@ class Prompts:
 
     def _secret(self, prompt: str) -> Pin:
         if self.secret is not None:
-            return Pin(self.secret(prompt))
-        self._prompt(prompt)
-        return Pin(self._read())
+            typed = self.secret(f"  {prompt}")
+        else:
+            self._prompt(prompt)
+            typed = self._read()
+        if typed == QUIT:  # no PIN is this short
+            raise _stopped()
+        return Pin(typed)
 
     def _review(self, question: ReadReview) -> dict[str, str]:
         assert question.review is not None
@@ -167,7 +171,7 @@ class Prompts:
         self._prompt(prompt)
         typed = self._read().strip()
         if typed == QUIT:
-            raise Stopped("stopped; everything recorded stays", do="run the same line again to go on")
+            raise _stopped()
         if typed.startswith(NOTE) and typed[len(NOTE) :].strip():
             raise Noted(typed[len(NOTE) :].strip())
         if typed == OTHER and question.otherwise:
@@ -187,3 +191,7 @@ class Prompts:
     def _line(self, line: str) -> None:
         self.out.write(f"{line}\n")
         self.out.flush()
+
+
+def _stopped() -> Stopped:
+    return Stopped("stopped; everything recorded stays", do="run the same line again to go on")

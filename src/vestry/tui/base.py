@@ -25,8 +25,8 @@ class QuietApp(App[R]):
     CSS_PATH = "app.tcss"
 
     def __init__(self) -> None:
-        # Said here and not by the theme alone: what NO_COLOR does is decided before a theme is set, and the filter for RGB
-        # themes would paint the terminal's own colours black.
+        # Said here and not by the theme alone: what NO_COLOR does is decided before a theme is set, and the filter that
+        # is meant for RGB themes would paint the terminal's own colours black.
         super().__init__(ansi_color=True)
         self.register_theme(THEME)
         self.theme = THEME.name

@@ -104,36 +104,38 @@ def _changes(review: Review, book: _Book) -> None:
 
 
 def alike(changes: Sequence[Change]) -> list[list[Change]]:
-    """Changes in order; together those that follow each other and differ only in name, place and hash prefixes."""
+    """Changes in order; together those that follow each other, differ only in name and place, and whose hash prefixes
+    rise from each to the next, so that none takes over what another has."""
     groups: list[list[Change]] = []
-    before = ""
+    shape, last = "", ""
     for change in changes:
-        shape = _shape(change)
-        if groups and shape and shape == before:
+        mine, first, end = _shape(change)
+        if groups and mine and mine == shape and first > last:
             groups[-1].append(change)
         else:
             groups.append([change])
-        before = shape
+        shape, last = mine, end
     return groups
 
 
-def _shape(change: Change) -> str:
-    if change.kind != "delegation-added" or not isinstance(change.new, Mapping):
-        return ""
-    role = change.new.get("role")
-    if not isinstance(role, Mapping):
-        return ""
-    prefixes = role.get("path_hash_prefixes")
+def _shape(change: Change) -> tuple[str, str, str]:
+    """What a delegation shares with others like it, and its first and last hash prefix; empty where it is odd."""
+    role = change.new.get("role") if change.kind == "delegation-added" and isinstance(change.new, Mapping) else None
+    prefixes = role.get("path_hash_prefixes") if isinstance(role, Mapping) else None
+    if not isinstance(role, Mapping) or not isinstance(prefixes, list) or not prefixes:
+        return "", "", ""
+    if not all(isinstance(p, str) for p in prefixes) or sorted(set(prefixes)) != prefixes:
+        return "", "", ""
     shared = {k: v for k, v in role.items() if k not in ("name", "path_hash_prefixes")}
-    how_many = len(prefixes) if isinstance(prefixes, list) else -1
-    return json.dumps([shared, how_many], sort_keys=True, default=str)
+    form = [shared, [len(p) for p in prefixes]]
+    return json.dumps(form, sort_keys=True, default=str), prefixes[0], prefixes[-1]
 
 
 def _summary(group: Sequence[Change], width: int) -> list[Line]:
     first, last = group[0].path[-1], group[-1].path[-1]
     text = (
         f"{len(group):,} delegations, {printable(first)} to {printable(last)}, with the same keys and threshold, "
-        "each with as many hash prefixes as the next. All follow here, one by one."
+        "as many hash prefixes each, rising, none twice. All follow here, one by one."
     )
     return _item("+ added  ", "good", text, width)
 

@@ -1,0 +1,87 @@
+"""The home screen: everything a newcomer can do, and nothing loaded that it does not need."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from stage import SIZES, assert_whole, text_of
+
+from vestry.cli.main import VERBS
+from vestry.tui.glyphs import ASCII, FULL
+from vestry.tui.home import CHOICES, HomeApp, Wanted, found
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_all_choices_are_there(size: tuple[int, int]) -> None:
+    """Without it a newcomer would not find the practice ceremony."""
+    app = HomeApp(glyphs=ASCII)
+    async with app.run_test(size=size) as pilot:
+        await pilot.pause()
+        assert_whole(app)
+        for choice in CHOICES:
+            assert choice.name in text_of(app)
+            assert choice.verb in VERBS
+        await pilot.press("1")
+    assert isinstance(app.return_value, Wanted)
+    assert app.return_value.arguments[:2] == ("rehearse", "--into")
+
+
+async def test_a_path_is_asked_for_and_checked(tmp_path: Path) -> None:
+    """Without it a slip in a path would only show after the screen is gone."""
+    (tmp_path / "ceremony-scripts").mkdir()
+    (tmp_path / "ceremony-scripts" / "pypi-root.toml").write_text("x")
+    app = HomeApp(glyphs=FULL, folder=tmp_path)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("2")
+        await pilot.pause()
+        assert_whole(app)
+        assert "ceremony-scripts/pypi-root.toml" in text_of(app)
+        await pilot.press("n", "o", "enter")
+        await pilot.pause()
+        assert "There is no such file or folder." in text_of(app)
+        await pilot.press("escape")
+        await pilot.pause()
+        assert "Rehearse" in text_of(app)
+        await pilot.press("2", "down", "enter")
+    assert app.return_value == Wanted(("run", "ceremony-scripts/pypi-root.toml"), False)
+
+
+def test_folders_are_named_for_what_they_hold(tmp_path: Path) -> None:
+    """Without it one would have to know that a ceremony is a file in a folder."""
+    (tmp_path / "done").mkdir()
+    (tmp_path / "done" / "transcript.jsonl").write_text("")
+    (tmp_path / "pyproject.toml").write_text("")
+    by_verb = {c.verb: c for c in CHOICES}
+    assert found(tmp_path, by_verb["replay"]) == ["done"]
+    assert found(tmp_path, by_verb["run"]) == []
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_what_a_verb_said_can_be_read_to_its_end(size: tuple[int, int]) -> None:
+    """Without it the beginning of a long review would have scrolled off a console that keeps nothing."""
+    said = "\n".join(f"line {n} of a review, \x1b[31mwith what should not be in it\u202e" for n in range(99))
+    app = HomeApp(glyphs=FULL, output=said)
+    async with app.run_test(size=size) as pilot:
+        await pilot.pause()
+        assert_whole(app)
+        for _ in range(12):
+            await pilot.press("space")
+        await pilot.pause()
+        assert "line 98 of a review, \\u{1b}[31m" in text_of(app)
+        assert_whole(app)
+        await pilot.press("escape")
+        await pilot.pause()
+        assert "Rehearse" in text_of(app)
+
+
+def test_home_loads_the_screen_and_nothing_else() -> None:
+    """Without it the first screen would wait for cryptography that it does not use."""
+    program = "import vestry.tui.home, sys; print(sorted(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    loaded = set(eval(done.stdout))
+    heavy = ("tuf", "securesystemslib", "cryptography", "pkcs11", "qrcode", "orjson")
+    ours = ("vestry.ceremony", "vestry.metadata", "vestry.tokens", "vestry.media", "vestry.machine")
+    assert not [m for m in loaded if m.split(".")[0] in heavy or m.startswith(ours)]
