@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -117,3 +118,30 @@ def test_a_second_run_of_a_finished_ceremony_changes_nothing(tmp_path: Path, peo
     records = transcript.read(tmp_path / "r" / "transcript.jsonl")
     assert isinstance(records[-1].event, events.Resumed)
     assert state.lines == len(records)
+
+
+def test_the_shipped_rotation_follows_the_shipped_ceremony_on_softhsm(
+    tmp_path: Path, softhsm: Path, pypi_root: Make, people: Any
+) -> None:
+    """Old holders are recognised by their public keys, the new one gets a token; old and new threshold both sign."""
+    script, inputs = pypi_root()
+    first = conductor.conduct(script, inputs, tmp_path / "c", people)
+    root = tmp_path / "c" / "signed" / "1.root.json"
+    (tmp_path / "script" / "1.root.json").write_bytes(root.read_bytes())
+    holders = ("alice", "bob", "carol", "dave", "erin")
+    blanks_filled = [
+        (f'keyid = "0000000{n}"', f'keyid = "{first.keys[f"{h}-root"].keyid[:8]}"') for n, h in enumerate(holders, 1)
+    ]
+    second, inputs = pypi_root(
+        ("0" * 64, hashlib.sha256(root.read_bytes()).hexdigest()),
+        *blanks_filled,
+        ("threshold = 3", "threshold = 4"),
+        name="root-rotation.toml",
+    )
+    state = conductor.conduct(second, inputs, tmp_path / "rotation", people)
+    counts = {t.by: (len(t.valid), t.threshold, t.met) for t in state.tallies("root")}
+    assert counts == {"root v1": (4, 3, True), "root v2": (4, 4, True)}
+    before, after = (Metadata.from_file(str(p)).signed for p in (root, tmp_path / "rotation/signed/2.root.json"))
+    assert set(before.roles["root"].keyids) - set(after.roles["root"].keyids) == {first.keys["erin-root"].keyid}
+    assert set(after.roles["root"].keyids) - set(before.roles["root"].keyids) == {state.keys["frank-root"].keyid}
+    assert all(s.verdict != "failed" for s in replay(transcript.read(tmp_path / "rotation" / "transcript.jsonl")))

@@ -13,6 +13,7 @@ from vestry.errors import Stopped, TokenTrouble
 from vestry.text import group_hex, words
 from vestry.tui.glyphs import ASCII, FULL, VT
 from vestry.tui.panes import Pane
+from vestry.tui.widgets.line_view import LineView
 
 DIGEST = hashlib.sha256(b"root").hexdigest()
 LONG = (
@@ -70,6 +71,10 @@ async def test_no_question_is_clipped(size: tuple[int, int], glyphs: object) -> 
             screen = text_of(stage.app)
             pane = stage.app.page.pane
             assert isinstance(pane, Pane)
+            told = stage.app.screen.query_one("#narration", LineView)
+            if told.display:
+                assert "Key number 39 " in screen, "the last line of what happened is the one that counts"
+                assert len(told.lines(told.size.width)) <= told.size.height
             if "lines 1-" not in screen:
                 shown = set(screen.split())
                 assert set(question.sentence.split()) <= shown

@@ -23,8 +23,6 @@ from vestry.tui.widgets.line_view import LineView
 
 RAIL = 18
 _KEPT = 500
-_LEAST_TOLD = 2
-"""Rows for what happened: a rule and one line. A question that needs them gets them."""
 _MORE = (
     "Up to the line in the rail everything can be repeated; after it signatures exist. "
     "F2 notes what went off the script, F3 shows a digest for a camera, Esc stops and keeps everything."
@@ -43,6 +41,7 @@ class CeremonyScreen(Screen[None]):
         super().__init__()
         self._frame, self._offline, self._glyphs, self._now, self._settle = frame, offline, glyphs, now, settle
         self._told: list[tuple[str, bool | None]] = []
+        self._told_room = 0
         self._amiss = ""
         self._pane: Pane | None = None
         self._busy, self._busy_for = "", 0
@@ -199,13 +198,16 @@ class CeremonyScreen(Screen[None]):
             return
         told = self.query_one("#narration", LineView)
         pane, resting = self._pane, self.query_one("#resting", LineView)
-        wanted = pane.needed(width, height - _LEAST_TOLD) if pane is not None else len(self._resting(width)) + 1
+        # What happened gets at least its last line, whole, and a rule; a question that needs these rows gets them.
+        least = 1 + len(told_lines(*self._told[-1], width)) if self._told else 0
+        wanted = pane.needed(width, height - least) if pane is not None else len(self._resting(width)) + 1
         rows = min(wanted, height)
-        told.display = height - rows >= _LEAST_TOLD and bool(self._told)
+        told.display = bool(self._told) and height - rows >= least
         resting.display, resting.styles.height = pane is None, rows
         now = self.query_one("#now", Vertical)
         now.display, now.styles.height = pane is not None, rows
         told.styles.height = max(0, height - rows)
+        self._told_room = max(0, height - rows - 1)
         if pane is not None:
             pane.share_out(width, rows)
         self._show_told()
@@ -222,11 +224,10 @@ class CeremonyScreen(Screen[None]):
 
     def _narration(self, width: int) -> list[Line]:
         """The last lines that fit whole: an old one is left out rather than cut."""
-        room = self.query_one("#narration", LineView).size.height - 1
         rows: list[Line] = []
         for text, good in reversed(self._told):
             more = told_lines(text, good, width)
-            if len(rows) + len(more) > room:
+            if len(rows) + len(more) > self._told_room:
                 break
             rows = more + rows
         return [line(self._glyphs.rule * width, "quiet"), *rows]
