@@ -16,6 +16,7 @@ from people import People
 from vestry.ceremony import chain, codec, conductor, rehearsal, transcript
 from vestry.ceremony import events as e
 from vestry.ceremony.replay import compare_files, replay, summary
+from vestry.errors import NotTrusted
 
 
 @pytest.fixture(scope="module")
@@ -124,3 +125,14 @@ def test_the_verb_says_the_same_in_json_and_plain(ceremony: Path, tmp_path: Path
     (tmp_path / "cut.jsonl").write_bytes((ceremony / "transcript.jsonl").read_bytes()[:-3000])
     cut = json.loads(vestry("replay", str(tmp_path / "cut.jsonl"), "--json").stdout)
     assert not cut["complete"]
+
+
+def test_a_forged_transcript_is_not_gone_on_with(ceremony: Path, tmp_path: Path) -> None:
+    """Who edits the transcript between two sessions must not get the next signature out of it."""
+    folder = tmp_path / "r"
+    shutil.copytree(ceremony, folder)
+    (folder / "transcript.jsonl").write_bytes(forged(ceremony, "review_read", set_with("changes", 1)))
+    script, inputs = rehearsal.prepare(folder, holders=3, threshold=2)
+    with pytest.raises(NotTrusted) as caught:
+        conductor.conduct(script, inputs, folder, People())
+    assert caught.value.code == "E-TRANSCRIPT-FORGED"

@@ -11,7 +11,8 @@ from stage import SIZES, assert_whole, staged, text_of
 from vestry.ceremony.dialogue import Ask, Choose, Confirm, Declined, Front, NewSecret, Noted, Secret, TypeBack
 from vestry.errors import Stopped, TokenTrouble
 from vestry.text import group_hex, words
-from vestry.tui.glyphs import ASCII, FULL, VT
+from vestry.tui.glyphs import ASCII, FULL, VT, Glyphs
+from vestry.tui.help_text import TEXTS
 from vestry.tui.panes import Pane
 from vestry.tui.widgets.line_view import LineView
 
@@ -62,15 +63,13 @@ def talk(front: Front) -> None:
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("glyphs", [ASCII, FULL], ids=lambda g: g.tier)
-async def test_no_question_is_clipped(size: tuple[int, int], glyphs: object) -> None:
+async def test_no_question_is_clipped(size: tuple[int, int], glyphs: Glyphs) -> None:
     """Without it a word at the edge, or a part of a digest, would be missing when people decide."""
-    for question in EVERY:
-        async with staged(question, size=size, glyphs=glyphs, before=talk) as stage:
-            await stage.asked()
+    async with staged(*EVERY, size=size, glyphs=glyphs, before=talk) as stage:
+        for question in EVERY:
+            await stage.asked(question.name)
             assert_whole(stage.app)
             screen = text_of(stage.app)
-            pane = stage.app.page.pane
-            assert isinstance(pane, Pane)
             told = stage.app.screen.query_one("#narration", LineView)
             if told.display:
                 assert "Key number 39 " in screen, "the last line of what happened is the one that counts"
@@ -78,12 +77,15 @@ async def test_no_question_is_clipped(size: tuple[int, int], glyphs: object) -> 
             if "lines 1-" not in screen:
                 shown = set(screen.split())
                 assert set(question.sentence.split()) <= shown
-                if question is WORDS or question is FINISHED:
+                if question in (WORDS, FINISHED):
                     assert all(group in screen for group in group_hex(DIGEST))
                 if question in (WORDS, FINISHED, CHOOSE):
                     assert set(words(DIGEST)) <= shown
             else:
                 assert question is READ_OUT or size == SIZES[0], "only a long text needs scrolling"
+            pane = stage.app.page.pane
+            assert isinstance(pane, Pane)
+            pane.done(None)
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -312,23 +314,25 @@ async def test_trouble_stays_until_it_is_read(size: tuple[int, int]) -> None:
         await stage.sees("NO  the token refused the PIN")
 
 
-@pytest.mark.parametrize("question", EVERY, ids=lambda q: q.name)
-async def test_help_is_there_for_each_question(question: object) -> None:
+async def test_help_is_there_for_each_question() -> None:
     """Without it a newcomer would have to leave the screen to learn what a step is for."""
-    async with staged(question) as stage:
-        await stage.asked()
-        await stage.pilot.press("f1")
-        await stage.sees("What this proves")
-        assert "What to say aloud" in text_of(stage.app)
-        assert_whole(stage.app)
-        await stage.pilot.press("escape")
-        await stage.pilot.pause()
-        assert stage.app.page.pane is not None
+    async with staged(*EVERY) as stage:
+        for question in EVERY:
+            await stage.asked(question.name)
+            assert question.name in TEXTS
+            await stage.pilot.press("f1")
+            await stage.sees("What this proves")
+            assert "What to say aloud" in text_of(stage.app)
+            assert_whole(stage.app)
+            await stage.pilot.press("escape")
+            pane = stage.app.page.pane
+            assert isinstance(pane, Pane)
+            pane.done(None)
 
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("glyphs", [ASCII, VT, FULL], ids=lambda g: g.tier)
-async def test_a_digest_for_the_camera(size: tuple[int, int], glyphs: object) -> None:
+async def test_a_digest_for_the_camera(size: tuple[int, int], glyphs: Glyphs) -> None:
     """Without it the QR code could be cut, and the words with it."""
     async with staged(FINISHED, size=size, glyphs=glyphs) as stage:
         await stage.asked()

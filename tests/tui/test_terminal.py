@@ -107,17 +107,17 @@ def test_hostile_text_is_shown_and_never_obeyed(terminals: list[Terminal]) -> No
     """Without it a name in a file could paint over the screen on which people decide."""
     terminals.append(Terminal(PROGRAM, "hostile"))
     terminal = terminals[0]
-    for seen, then in (
-        ("sentence", "y"),
-        ("choose", "1"),
-        ("warning", "1234\r"),
-        ("default", "\r"),
-        ("meaning", "g"),
-        ("The last question", "\x1b"),
-        ("Stop here?", "y"),
+    for seen, then, rest in (
+        ("sentence", "y", 0.4),
+        ("choose", "1", 0.4),
+        ("warning", "1234\r", 0),
+        ("Left empty", "\r", 0),
+        ("meaning", "g", 0),
+        ("The last question", "\x1b", 0),
+        ("Stop here?", "y", 0),
     ):
         terminal.sees(seen)
-        terminal.rests(0.5)
+        terminal.rests(rest)
         terminal.types(then)
     terminal.ends()
     written = terminal.written.decode()

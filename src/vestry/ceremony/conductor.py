@@ -7,7 +7,7 @@ where it stands.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from vestry.ceremony import events as e
 from vestry.ceremony import script as s
 from vestry.ceremony.bench import Bench
 from vestry.ceremony.clock import Clock, SystemClock
+from vestry.ceremony.decide import decide
 from vestry.ceremony.dialogue import Choose, Confirm, Front
 from vestry.ceremony.resolving import resolve
 from vestry.ceremony.room import Room
@@ -102,17 +103,14 @@ def _open(script: Script, inputs: Mapping[str, bytes], folder: Path, clock: Cloc
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise MediumTrouble(f"cannot make the folder: {error.strerror}", where=str(folder)) from error
-        texts = {n: raw.decode("utf-8") for n, raw in inputs.items()}
+        texts = {n: _text(n, raw) for n, raw in inputs.items()}
         opened = e.Opened(FORMAT, name, digest, script.sha256, script.text, texts, script.rehearsal)
         administrator = next((p.name for p in script.people if p.office == "administrator"), script.people[0].name)
         transcript, recorded = Transcript.create(path, opened, administrator, clock=clock)
         return transcript, evolve(None, recorded)
     transcript, past = Transcript.open(path, clock=clock)
     try:
-        state: State | None = None
-        for recorded in past:
-            state = evolve(state, recorded)
-        assert state is not None
+        state = admitted(past)
         if state.script.sha256 != script.sha256:
             raise Refused(
                 "this folder holds a ceremony with another script",
@@ -124,6 +122,37 @@ def _open(script: Script, inputs: Mapping[str, bytes], folder: Path, clock: Cloc
     except VestryError:
         transcript.close()
         raise
+
+
+def admitted(past: Sequence[e.Recorded]) -> State:
+    """Fold events again, each past the gate that let it in: a transcript whose chain was made anew around other events
+    is not gone on with.
+
+    Raises:
+        NotTrusted: an event would not have been admitted; says which.
+    """
+    state: State | None = None
+    for recorded in past:
+        try:
+            decide(state, recorded.event, at=recorded.at)
+            state = evolve(state, recorded)
+        except (VestryError, KeyError, ValueError, StopIteration) as error:
+            raise NotTrusted(
+                f"this event does not follow from those before it: {printable(str(error))}",
+                where=f"{TRANSCRIPT}, line {recorded.n}",
+                do="someone changed the transcript; keep the folder as evidence",
+                code="E-TRANSCRIPT-FORGED",
+            ) from error
+    if state is None:
+        raise NotTrusted("the transcript is empty", where=TRANSCRIPT, code="E-TRANSCRIPT-FORGED")
+    return state
+
+
+def _text(name: str, raw: bytes) -> str:
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        raise InputRejected("it is not text in UTF-8", where=printable(name)) from None
 
 
 def _run(room: Room) -> None:

@@ -41,8 +41,11 @@ def _print(steps: list[ReplayStep], files: tuple[FileVerdict, ...], result: dict
         r = step.recorded
         name = codec.name_of(r.event)
         sys.stdout.write(f"{r.n:>4}  {r.at}  {step.verdict:<10}  {name:<18}  {printable(r.by)}\n      {step.why}\n")
-    for file in files:
-        sys.stdout.write(f"file  {file.verdict:<10}  {printable(file.name)}: {file.why}\n")
+    for file in (f for f in files if f.verdict == "failed"):
+        sys.stdout.write(f"file  failed      {printable(file.name)}: {file.why}\n")
+    same = sum(f.verdict == "recomputed" for f in files)
+    if files:
+        sys.stdout.write(f"\n{same} of {len(files)} files made again from the transcript have the same bytes\n")
     counts = result["counts"]
     assert isinstance(counts, dict)
     sys.stdout.write(

@@ -90,7 +90,7 @@ class NoteDialog(ModalScreen[str]):
     def on_mount(self) -> None:
         """Draw the box in what the terminal has."""
         self.query_one(".box").styles.border = (self._glyphs.border, "ansi_cyan")
-        self.query_one(Field).focus()
+        self.set_focus(self.query_one(Field))
 
     def on_key(self, event: events.Key) -> None:
         """Escape leaves."""

@@ -142,7 +142,7 @@ class HomeApp(QuietApp[Wanted]):
         self._found = found(self._folder, choice)
         field = Field(choice.path, glyphs=self._glyphs)
         self.mount(field, after=self.query_one("#home"))
-        field.focus()
+        self.screen.set_focus(field)
         self._show()
 
     def _back(self) -> None:

@@ -92,7 +92,8 @@ class Pane(Vertical, can_focus=True):
 
     def start(self) -> None:
         """Take the focus."""
-        self.focus()
+        # Not `focus()`, which comes into force a moment later: the first key typed would be lost.
+        self.screen.set_focus(self)
 
     def text(self, width: int) -> list[Line]:
         """Who acts, the sentence, the details, with blank rows between where there is room for them."""
@@ -221,7 +222,7 @@ class LinePane(Pane):
 
     def start(self) -> None:
         """Type at once."""
-        self.query_one(Field).focus()
+        self.screen.set_focus(self.query_one(Field))
 
     def blocks(self, width: int) -> list[list[Line]]:
         """The digest whole, or the default."""
@@ -262,7 +263,7 @@ class SecretPane(Pane):
 
     def start(self) -> None:
         """Type at once."""
-        self.query_one(PinField).focus()
+        self.screen.set_focus(self.query_one(PinField))
 
     def blocks(self, width: int) -> list[list[Line]]:
         """The warning comes last, right above the field."""
@@ -299,7 +300,7 @@ class NewSecretPane(Pane):
 
     def start(self) -> None:
         """Begin with the first."""
-        self._first.focus()
+        self.screen.set_focus(self._first)
 
     def keys(self) -> Sequence[Line]:
         """Enter goes on."""
@@ -309,7 +310,7 @@ class NewSecretPane(Pane):
         """Go to the second line, or compare."""
         event.stop()
         if self._first.has_focus:
-            self._second.focus()
+            self.screen.set_focus(self._second)
             return
         first, second = self._first.take(), self._second.take()
         problem = self._problem(len(first), same=first.same_as(second))
@@ -318,7 +319,7 @@ class NewSecretPane(Pane):
             self.done(first)
             return
         first.wipe()
-        self._first.focus()
+        self.screen.set_focus(self._first)
         self.complain(problem)
 
     def _problem(self, length: int, *, same: bool) -> str:

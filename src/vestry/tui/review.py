@@ -300,7 +300,7 @@ class ReviewPane(Pane):
         answer = self.query_one(Field)
         answer.display = True
         answer.fill("")
-        answer.focus()
+        self.screen.set_focus(answer)
         self.query_one("#page", LineView).show(self._lines)
         self.query_one("#question", LineView).show(self.text)
         self.complain("")
