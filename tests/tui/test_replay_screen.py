@@ -42,12 +42,14 @@ async def test_one_steps_through_all_of_it(steps: list[ReplayStep], size: tuple[
     app = ReplayApp(steps, glyphs=FULL)
     async with app.run_test(size=size) as pilot:
         for number, step in enumerate(steps):
+            if size != SIZES[0] and number % 5:
+                continue
+            app.go(number)
             await pilot.pause()
             assert_whole(app)
             screen = text_of(app)
             assert f"Line {number} of 0 to {len(steps) - 1}: {step.verdict}" in screen
             assert step.recorded.at.replace("T", " ").replace("Z", " UTC") in screen
-            app.go(number + 1)
         await pilot.press("home", "right", "right", "left")
         await pilot.pause()
         assert app.at == 1

@@ -151,7 +151,7 @@ def _seal_one(room: Room, person: str, head: tuple[str, ...]) -> None:
             "agree",
             f"Say, {person}, whether the ceremony went as the transcript has it.",
             person=person,
-            details=("The head of the transcript, to be read aloud and written on paper:", " ".join(head)),
+            details=("The head of the transcript, to be read aloud:", " ".join(head), room.state.seal_head),
             options=(("agree", "I agree, and sign that"), ("disagree", "I do not agree, and sign that")),
         )
     )

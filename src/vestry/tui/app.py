@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from textual.binding import Binding
@@ -19,6 +20,8 @@ from vestry.tui.front import Ended, ScreenFront
 from vestry.tui.glyphs import Glyphs
 from vestry.tui.outlook import Outlook
 from vestry.tui.panes import SETTLE
+
+_PATIENCE = 1.0
 
 
 class CeremonyApp(QuietApp[None]):
@@ -69,7 +72,12 @@ class CeremonyApp(QuietApp[None]):
 
     def join(self) -> None:
         """Wait for the conductor's thread: what it records is then on disk, and the transcript is closed."""
-        if self._conductor.ident is not None:
+        if self._conductor.ident is None:
+            return
+        self._conductor.join(_PATIENCE)
+        if self._conductor.is_alive():
+            with suppress(OSError):
+                sys.stderr.write("vestry: a device is still at work; waiting for it, so that its result is kept\n")
             self._conductor.join()
 
     def on_ended(self, _: Ended) -> None:
@@ -141,8 +149,7 @@ def run_ceremony(
         return int(ExitStatus.DONE)
     if not isinstance(app.outcome, VestryError):
         raise app.outcome
-    try:
+    # After a hangup there is nobody to read it.
+    with suppress(OSError):
         sys.stderr.write(f"vestry: {app.outcome}\n")
-    except OSError:
-        return int(app.outcome.status)  # the terminal hung up; there is nobody to read it
     return int(app.outcome.status)

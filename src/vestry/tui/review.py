@@ -42,6 +42,9 @@ class Page:
     items: tuple[tuple[int, int], ...]
 
 
+_NO_PAGE = Page((), ())
+
+
 def page(review: Review, width: int, details: Sequence[str] = ()) -> Page:
     """Findings, dangerous changes, the rest, who signs, the digest in words."""
     book = _Book(width)
@@ -137,7 +140,7 @@ def _summary(group: Sequence[Change], width: int) -> list[Line]:
         f"{len(group):,} delegations, {printable(first)} to {printable(last)}, with the same keys and threshold, "
         "as many hash prefixes each, rising, none twice. All follow here, one by one."
     )
-    return _item("+ added  ", "good", text, width)
+    return _item("+ added   ", "good", text, width)
 
 
 def _change(change: Change, width: int) -> list[Line]:
@@ -183,7 +186,8 @@ class ReviewPane(Pane):
     @property
     def all_read(self) -> bool:
         """Whether each dangerous change and each finding was on screen."""
-        return self._seen >= set(range(len(self._page().items)))
+        page_ = self._page()
+        return page_ is not _NO_PAGE and self._seen >= set(range(len(page_.items)))
 
     @property
     def reading(self) -> bool:
@@ -235,8 +239,11 @@ class ReviewPane(Pane):
     def share_out(self, width: int, height: int) -> None:
         """The list gets the rest."""
         taken = len(self.text(width)) + 1 + len(self.foot(width)) + (0 if self.reading else 1)
-        self.query_one("#page", LineView).styles.height = max(3, height - taken)
-        self._placed = True
+        view = self.query_one("#page", LineView)
+        view.styles.height = max(3, height - taken)
+        if not self._placed:
+            self._placed = True
+            view.show(self._lines)
 
     def on_line_view_moved(self, event: LineView.Moved) -> None:
         """Count what is on screen now."""
@@ -317,6 +324,8 @@ class ReviewPane(Pane):
         self._next()
 
     def _lines(self, width: int) -> Sequence[Line]:
+        if not self._placed or not width:
+            return ()
         if self._raw and self.reading:
             return raw_lines(self.review.new.raw, width)
         if not self.reading:
@@ -334,7 +343,9 @@ class ReviewPane(Pane):
         ]
 
     def _page(self) -> Page:
-        return self._page_at(self.query_one("#page", LineView).size.width) if self.is_mounted else Page((), ())
+        # Before it has its place a list would be made for a width that it never gets.
+        width = self.query_one("#page", LineView).size.width if self._placed else 0
+        return self._page_at(width) if width else _NO_PAGE
 
     def _page_at(self, width: int) -> Page:
         if width not in self._pages:
