@@ -25,6 +25,7 @@ from vestry.ceremony.script import Script
 from vestry.ceremony.state import State, evolve
 from vestry.ceremony.transcript import Transcript
 from vestry.errors import InputRejected, MediumTrouble, NotTrusted, Refused, Stopped, TokenTrouble, VestryError
+from vestry.media import drives
 from vestry.text import printable, words
 
 FORMAT = 1
@@ -99,10 +100,7 @@ def _open(script: Script, inputs: Mapping[str, bytes], folder: Path, clock: Cloc
     path = folder / TRANSCRIPT
     name, digest = software()
     if not path.exists():
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise MediumTrouble(f"cannot make the folder: {error.strerror}", where=str(folder)) from error
+        drives.make_folder(folder)
         texts = {n: _text(n, raw) for n, raw in inputs.items()}
         opened = e.Opened(FORMAT, name, digest, script.sha256, script.text, texts, script.rehearsal)
         administrator = next((p.name for p in script.people if p.office == "administrator"), script.people[0].name)

@@ -50,7 +50,7 @@ def _write(contents: Mapping[str, bytes], folder: Path) -> None:
     for name, content in contents.items():
         path = folder / name
         if _differs(path, content):
-            _make_folder(path.parent)
+            drives.make_folder(path.parent)
             drives.write_file(path, content)
 
 
@@ -108,13 +108,6 @@ def _bundle(state: State, role: str) -> Mapping[str, bytes]:
         holders=_holders(state, role),
         repository=state.script.repository,
     )
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise MediumTrouble(f"cannot make a folder: {error.strerror}", where=str(folder)) from error
 
 
 def _trusted(state: State, role: str) -> Document | None:

@@ -60,7 +60,7 @@ def prepare(folder: Path, *, holders: int, threshold: int) -> tuple[Script, dict
 
 
 def _lay_out(folder: Path, holders: int, threshold: int) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+    drives.make_folder(folder)
     private = ed25519.Ed25519PrivateKey.generate()
     # The practice repository needs its online key to publish; it is worthless, and its file name says what it is.
     pem = private.private_bytes(

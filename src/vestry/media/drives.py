@@ -82,6 +82,23 @@ def write_file(path: Path, data: bytes) -> None:
         _place(path, data)
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, where they are missing.
+
+    Raises:
+        MediumTrouble: it can't be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MediumTrouble(
+            f"this folder cannot be made: {error.strerror}",
+            where=printable(str(path), 200),
+            do="name another place",
+            code="E-DRIVE-PLACE",
+        ) from error
+
+
 @contextmanager
 def _translated(where: Path) -> Iterator[None]:
     try:
