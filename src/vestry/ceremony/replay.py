@@ -21,6 +21,8 @@ from vestry.text import printable
 
 Verdict = Literal["recomputed", "witnessed", "failed"]
 
+MISSING = "is missing"
+
 _RECOMPUTED: Mapping[type, str] = {
     e.Opened: "script and inputs have the digests that they name",
     e.KeyGenerated: "key id made from the key; possession proved; that it can't leave is the token's word",
@@ -130,7 +132,7 @@ def compare_files(state: State, folder: Path) -> tuple[FileVerdict, ...]:
     for name, content in outputs.files(state):
         path = folder / name
         if not path.is_file():
-            verdicts.append(FileVerdict(name, "failed", "is missing"))
+            verdicts.append(FileVerdict(name, "failed", MISSING))
         elif path.read_bytes() != content:
             verdicts.append(FileVerdict(name, "failed", "has other bytes than the transcript gives"))
         else:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from vestry.ceremony import codec, transcript
-from vestry.ceremony.replay import FileVerdict, ReplayStep, compare_files, replay, summary
+from vestry.ceremony.replay import MISSING, FileVerdict, ReplayStep, compare_files, replay, summary
 from vestry.cli.run import screen_here
 from vestry.errors import ExitStatus
 from vestry.text import printable
@@ -21,9 +21,9 @@ def run(args: argparse.Namespace) -> int:
         path = path / "transcript.jsonl"
     steps = list(replay(transcript.read(path)))
     last = steps[-1].state if steps else None
-    # A transcript that lies alone, without the folder it was made in, is judged by itself.
-    alone = not (path.parent / "script.toml").exists()
-    files = () if alone or last is None else compare_files(last, path.parent)
+    files = () if last is None else compare_files(last, path.parent)
+    if all(file.why == MISSING for file in files):
+        files = ()  # a transcript that lies alone, without any file of its ceremony, is judged by itself
     result = summary(steps, files)
     if args.json:
         sys.stdout.write(json.dumps(result) + "\n")
@@ -44,7 +44,9 @@ def _print(steps: list[ReplayStep], files: tuple[FileVerdict, ...], result: dict
     for file in (f for f in files if f.verdict == "failed"):
         sys.stdout.write(f"file  failed      {printable(file.name)}: {file.why}\n")
     same = sum(f.verdict == "recomputed" for f in files)
-    if files:
+    if not files:
+        sys.stdout.write("\nno file of the ceremony lies beside the transcript; the transcript alone was judged\n")
+    else:
         sys.stdout.write(f"\n{same} of {len(files)} files made again from the transcript have the same bytes\n")
     counts = result["counts"]
     assert isinstance(counts, dict)
