@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TextIO, TypeVar, cast
@@ -99,8 +100,9 @@ class Prompts:
             self._digest(question.digest)
             return self._input(question, "Type them, with a space between: " if question.positions else "Type it: ")
         if isinstance(question, Ask):
-            hint = f" [{question.default}]" if question.default else ""
-            return self._input(question, f"Type it{hint}: ") or question.default
+            if question.default:
+                self._line(f"  (Enter alone takes {question.default})")
+            return self._input(question, "Type it: ") or question.default
         if isinstance(question, ReadReview):
             return self._review(question)
         raise TypeError(f"no prompt for {type(question).__name__}")
@@ -189,7 +191,14 @@ class Prompts:
         self.out.flush()
 
     def _line(self, line: str) -> None:
-        self.out.write(f"{line}\n")
+        # Serial consoles do not wrap at words, and a digest cut in two is misread: whole words go to the next line.
+        indent = line[: len(line) - len(line.lstrip())]
+        pieces = (
+            textwrap.wrap(line, _WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+            if len(line) > _WIDTH
+            else [line]
+        )
+        self.out.write("".join(f"{piece}\n" for piece in pieces))
         self.out.flush()
 
 
