@@ -83,7 +83,7 @@ class People:
     def trouble(self, error: Any, meaning: str) -> None:
         self.troubles.append((error, meaning))
 
-    def waiting(self, what: str) -> None:
+    def waiting(self, what: str, cancel: Any = None) -> None:
         pass
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
@@ -12,7 +13,8 @@ from vestry.metadata.keys import Key
 from vestry.text import printable
 from vestry.tokens.inventory import find_module, open_source
 from vestry.tokens.software import SoftwareSource
-from vestry.tokens.token import Token, TokenSource
+from vestry.tokens.token import Token, TokenInfo, TokenSource
+from vestry.tokens.uri import KeyUri, fits
 
 
 class Bench:
@@ -38,47 +40,74 @@ class Bench:
         """Serials of the initialised tokens there."""
         return tuple(sorted(t.info.serial for t in self.tokens(spec) if t.info.initialised))
 
-    def to_initialise(self, spec: TokenSpec, taken: Collection[str]) -> Token:
-        """The token that becomes `spec`: by its serial where the script names one, else a blank one.
+    def to_initialise(self, spec: TokenSpec, taken: Collection[str]) -> tuple[Token, ...]:
+        """Tokens that may become `spec`: the one that the script names, else blank ones. A YubiKey is blank when it
+        holds no key of anybody's.
 
         Raises:
             TokenTrouble: none is there.
         """
         if spec.serial:
-            return self.by_serial(spec, spec.serial)
-        for token in self.tokens(spec):
-            info = token.info
-            if not info.initialised and (not info.serial or info.serial not in taken):
-                return token
-        raise TokenTrouble(
-            f"no blank token for '{spec.name}'",
-            where=_place(spec),
-            do=f"insert {spec.holder}'s token, or name its serial in the script if it is not blank",
-            code="E-TOKEN-GONE",
-        )
+            return (self.by_serial(spec, spec.serial, ""),)
+        blanks = tuple(t for t in self.tokens(spec) if _blank(t) and t.info.serial not in taken)
+        if not blanks:
+            raise TokenTrouble(
+                f"no blank token for '{spec.name}'",
+                where=_place(spec),
+                do=f"insert {spec.holder}'s token, or name its serial in the script if it is not blank",
+                code="E-TOKEN-GONE",
+            )
+        return blanks
 
-    def by_serial(self, spec: TokenSpec, serial: str) -> Token:
-        """The one token with `serial`.
+    def named(self, spec: TokenSpec) -> Token:
+        """The one token that shows what the script says of `spec`: serial, label, maker, model.
 
         Raises:
-            TokenTrouble: it is not there, or two show the same serial.
+            TokenTrouble: it is not there, or several fit.
         """
-        found = [t for t in self.tokens(spec) if t.info.serial == serial]
-        if not found:
+        like = replace(spec.like, serial=spec.serial, id=b"", object="", type="")
+        return self._one(spec, [t for t in self.tokens(spec) if t.info.initialised and fits(like, shown(t.info))])
+
+    def by_serial(self, spec: TokenSpec, serial: str, model: str) -> Token:
+        """The one token with `serial`, of `model` where that is known.
+
+        Raises:
+            TokenTrouble: it is not there, two show the same serial, or it is a look-alike: of another model, or not
+                what the script says of it.
+        """
+        found = self._one(spec, [t for t in self.tokens(spec) if t.info.serial == serial])
+        info = found.info
+        like = replace(spec.like, id=b"", object="", type="", token=spec.like.token if not spec.erase else "")
+        if (model and info.model != model) or not fits(like, shown(info)):
             raise TokenTrouble(
-                f"the token with serial {printable(serial)} is not there",
+                f"the token with serial {printable(serial)} is another device: {printable(info.model, 40)}",
+                where=_place(spec),
+                do=f"remove the look-alike and insert {spec.holder}'s token",
+                code="E-TOKEN-TWO-ALIKE",
+            )
+        return found
+
+    def _one(self, spec: TokenSpec, found: list[Token]) -> Token:
+        if not found:
+            serial = f", serial {printable(spec.serial)}," if spec.serial else ""
+            raise TokenTrouble(
+                f"the token '{spec.name}'{serial} is not there",
                 where=_place(spec),
                 do=f"insert {spec.holder}'s token",
                 code="E-TOKEN-GONE",
             )
         if len(found) > 1:
             raise TokenTrouble(
-                f"{len(found)} tokens show serial {printable(serial)}",
+                f"{len(found)} tokens look like '{spec.name}'",
                 where=_place(spec),
                 do="remove the look-alike",
                 code="E-TOKEN-TWO-ALIKE",
             )
         return found[0]
+
+    def canceller(self, spec: TokenSpec) -> Callable[[], None] | None:
+        """What ends the wait for a token of `spec`, from any thread; None where there is nothing to wait for."""
+        return None if spec.use == "software" else self._source(spec).cancel
 
     def holding(self, spec: TokenSpec, key: Key) -> Token:
         """The one token that shows the public half of `key`."""
@@ -102,6 +131,16 @@ class Bench:
         if place not in self._sources:
             self._sources[place] = SoftwareSource(path) if spec.use == "software" else open_source(path)
         return self._sources[place]
+
+
+def shown(info: TokenInfo) -> KeyUri:
+    """What a token shows of itself, as a reference (RFC 7512) compares it."""
+    return KeyUri(serial=info.serial, token=info.label, manufacturer=info.manufacturer, model=info.model)
+
+
+def _blank(token: Token) -> bool:
+    info = token.info
+    return not info.initialised or (info.reset == "puk" and not token.public_keys())
 
 
 def _place(spec: TokenSpec) -> str:

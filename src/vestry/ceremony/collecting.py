@@ -85,7 +85,7 @@ def _sign_one(room: Room, unlocked: Unlocked, role: str, name: str, typed: dict[
         spec.holder,
     )
     try:
-        with room.waiting(f"The token signs {role}; touch it if it blinks"):
+        with room.waiting(f"The token signs {role}{room.touch(held)}", spec.token):
             signature = sign_reviewed(to_sign, key, unlocked, held)
     except TokenTrouble as error:
         abandon(room, intent.n, error, spec.holder)
@@ -114,7 +114,7 @@ def _destroy_one(room: Room, unlocked: Unlocked, name: str) -> None:
     serial = room.state.tokens[spec.token].serial
     intent = room.record(e.DestroyIntended(name, key.keyid, spec.token, serial), spec.holder)
     try:
-        with room.waiting(f"The token destroys key '{name}'"):
+        with room.waiting(f"The token destroys key '{name}'", spec.token):
             unlocked.destroy(held)
         left = keys_left(room, unlocked)
     except TokenTrouble as error:
@@ -167,7 +167,7 @@ def _seal_one(room: Room, person: str, head: tuple[str, ...]) -> None:
         held = find(unlocked, key)
         intent = room.record(e.SealIntended(person, agree, key.keyid), person)
         try:
-            with room.waiting("The token signs the seal"):
+            with room.waiting(f"The token signs the seal{room.touch(held)}", spec.token):
                 signature = sign_seal(seal.pre_authentication_encoding(payload), key, unlocked, held)
         except TokenTrouble as error:
             abandon(room, intent.n, error, person)

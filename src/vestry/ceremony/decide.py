@@ -8,23 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
-from vestry.ceremony import agenda, drafts, seal
+from vestry.ceremony import agenda, decide_tokens, drafts, seal
 from vestry.ceremony import events as e
 from vestry.ceremony import script as s
-from vestry.ceremony.signing import possession_message
+from vestry.ceremony.gate import confirmed_token, key_spec, step_now
 from vestry.ceremony.state import State
 from vestry.errors import Refused
 from vestry.metadata import document
-from vestry.metadata.keys import Key
 from vestry.metadata.review import Review, conclude, review
 from vestry.metadata.thresholds import verify_signature
 from vestry.text import printable, words
 
-StepT = TypeVar("StepT", bound=s.Step)
-
-SERIAL_DIGITS = 4
 WORDS_TYPED = 2
 
 ANSWERS: Mapping[type, type] = {
@@ -71,11 +67,6 @@ def read_review(state: State, role: str, at: str) -> Review:
     )
 
 
-def serial_digits(serial: str) -> str:
-    """What a holder types of a serial: its last four characters, lower case."""
-    return serial[-SERIAL_DIGITS:].lower()
-
-
 def _answers_what_is_open(state: State, command: e.Event) -> None:
     intent = state.unanswered
     answers_one = isinstance(command, (*ANSWERS.values(), e.IntentAbandoned))
@@ -89,55 +80,22 @@ def _answers_what_is_open(state: State, command: e.Event) -> None:
         raise Refused(f"the open intent is line {intent.n}, and the result names another")
 
 
-def _step(state: State, *kinds: type[StepT], index: int | None = None) -> StepT:
-    here = agenda.position(state)
-    steps = state.script.steps
-    if here == len(steps):
-        raise Refused("the ceremony is over")
-    step = steps[here]
-    if not isinstance(step, kinds) or (index is not None and index != here):
-        raise Refused(f"the ceremony is at step {here + 1}, '{printable(step.title)}', and this belongs elsewhere")
-    return step
-
-
-def _spec(state: State, name: str) -> s.KeySpec:
-    try:
-        return state.script.key(name)
-    except StopIteration:
-        raise Refused(f"the script has no key '{printable(name)}'") from None
-
-
-def _token_spec(state: State, name: str) -> s.TokenSpec:
-    try:
-        return state.script.token(name)
-    except StopIteration:
-        raise Refused(f"the script has no token '{printable(name)}'") from None
-
-
-def _confirmed_token(state: State, name: str, serial: str) -> None:
-    facts = state.tokens.get(name)
-    if facts is None or not facts.confirmed:
-        raise Refused(f"the serial of token '{name}' was not read by its holder yet")
-    if facts.serial != serial:
-        raise Refused(f"this is the token with serial {printable(serial)}; '{name}' is {printable(facts.serial)}")
-
-
 def _said(state: State, event: e.Said, _: str) -> None:
-    step = _step(state, s.SayStep, index=event.step)
+    step = step_now(state, s.SayStep, index=event.step)
     missing = [label for label in step.record if not event.recorded.get(label, "").strip()]
     if missing:
         raise Refused(f"'{missing[0]}' was not written down")
 
 
 def _gathered(state: State, event: e.Gathered, _: str) -> None:
-    step = _step(state, s.GatherStep, index=event.step)
+    step = step_now(state, s.GatherStep, index=event.step)
     absent = [p for p in step.people if p not in event.people]
     if absent:
         raise Refused(f"{absent[0]} is not here")
 
 
 def _preflight(state: State, event: e.PreflightTaken, _: str) -> None:
-    step = _step(state, s.PreflightStep, index=event.step)
+    step = step_now(state, s.PreflightStep, index=event.step)
     for name in step.require:
         if name not in event.checks:
             raise Refused(f"the check '{name}' was not made")
@@ -146,80 +104,8 @@ def _preflight(state: State, event: e.PreflightTaken, _: str) -> None:
             raise Refused(f"the check '{name}' says: {line}")
 
 
-def _initialise(state: State, event: e.InitialiseIntended, _: str) -> None:
-    step = _step(state, s.ProvisionStep)
-    spec = _token_spec(state, event.token)
-    if event.token not in agenda.unprovisioned(state, step):
-        raise Refused(f"token '{event.token}' is not to be initialised at this step")
-    if any(k.name in state.keys for k in agenda.new_keys(state, event.token)):
-        raise Refused(f"token '{event.token}' holds a key of this ceremony; it is not erased")
-    if spec.serial and event.serial != spec.serial:
-        raise Refused(f"the script wants serial {spec.serial} for '{event.token}', this is {printable(event.serial)}")
-    taken = {f.serial: name for name, f in state.tokens.items() if name != event.token}
-    if event.serial and event.serial in taken:
-        raise Refused(f"serial {printable(event.serial)} is the token '{taken[event.serial]}'")
-
-
-def _initialised(state: State, event: e.TokenInitialised, _: str) -> None:
-    assert state.unanswered is not None
-    intended = state.unanswered.event
-    if not isinstance(intended, e.InitialiseIntended) or intended.token != event.token:
-        raise Refused("another token was to be initialised")
-    if any(f.serial == event.serial for name, f in state.tokens.items() if name != event.token):
-        raise Refused(f"serial {printable(event.serial)} belongs to another token of this ceremony")
-    if event.keys_before:
-        raise Refused(f"token '{event.token}' still shows {event.keys_before} keys after it was erased")
-
-
-def _token_confirmed(state: State, event: e.TokenConfirmed, _: str) -> None:
-    _step(state, s.ProvisionStep, s.SignStep, s.DestroyStep, s.SealStep)
-    _token_spec(state, event.token)
-    facts = state.tokens.get(event.token)
-    if facts is not None and facts.serial != event.serial:
-        raise Refused(f"token '{event.token}' has serial {printable(facts.serial)}")
-    if any(f.serial == event.serial for name, f in state.tokens.items() if name != event.token):
-        raise Refused(f"serial {printable(event.serial)} belongs to another token of this ceremony")
-    if event.digits != serial_digits(event.serial):
-        raise Refused(
-            f"'{printable(event.digits)}' is not the end of serial {printable(event.serial)}",
-            do="is it the right token? read its label again",
-        )
-
-
-def _generate(state: State, event: e.GenerateIntended, _: str) -> None:
-    step = _step(state, s.ProvisionStep)
-    spec = _spec(state, event.key)
-    if event.token not in step.tokens or spec.token != event.token or not spec.new:
-        raise Refused(f"key '{event.key}' is not made on token '{event.token}' at this step")
-    if event.key in state.keys:
-        raise Refused(f"key '{event.key}' was made already; it is never made twice")
-    _confirmed_token(state, event.token, event.serial)
-    if (event.scheme, event.bits) != (spec.scheme, spec.bits):
-        raise Refused(f"the script wants {spec.scheme} for key '{event.key}'")
-
-
-def _generated(state: State, event: e.KeyGenerated, _: str) -> None:
-    assert state.unanswered is not None
-    intended = state.unanswered.event
-    if not isinstance(intended, e.GenerateIntended) or intended.key != event.key:
-        raise Refused("another key was to be made")
-    key = Key.from_pem(event.public, intended.scheme, where=f"key '{event.key}'")
-    if key.keyid != event.keyid:
-        raise Refused(f"the key id of '{event.key}' is not the hash of the key")
-    twin = next((n for n, f in state.keys.items() if Key.from_pem(f.public, f.scheme).spki == key.spki), None)
-    if twin:
-        raise Refused(f"key '{event.key}' is the same key as '{twin}'")
-    if intended.bits and key.bits != intended.bits:
-        raise Refused(f"key '{event.key}' has {key.bits} bits, the script wants {intended.bits}")
-    weak = [name for name, bad in (("extractable", "yes"), ("sensitive", "no")) if event.facts.get(name) == bad]
-    if weak:
-        raise Refused(f"the token says that key '{event.key}' can leave it ({weak[0]}: {event.facts[weak[0]]})")
-    if not key.verify(bytes.fromhex(event.proof), possession_message(bytes.fromhex(event.challenge))):
-        raise Refused(f"the token did not prove that it holds key '{event.key}'")
-
-
 def _drafted(state: State, event: e.Drafted, _: str) -> None:
-    step = _step(state, s.DraftStep)
+    step = step_now(state, s.DraftStep)
     if event.role not in step.roles:
         raise Refused(f"'{event.role}' is not drafted at this step")
     made = document.read(drafts.draft(state, event.role), where=f"draft of {event.role}")
@@ -229,14 +115,14 @@ def _drafted(state: State, event: e.Drafted, _: str) -> None:
 
 
 def _proved(state: State, event: e.DraftProved, _: str) -> None:
-    _step(state, s.DraftStep)
+    step_now(state, s.DraftStep)
     for role, digest in event.digests.items():
         if role not in state.documents or state.documents[role].digest != digest:
             raise Refused(f"the draft of {role} that was proved is not the draft at hand")
 
 
 def _read(state: State, event: e.ReviewRead, at: str) -> None:
-    step = _step(state, s.ReviewStep)
+    step = step_now(state, s.ReviewStep)
     if event.role not in step.roles:
         raise Refused(f"'{event.role}' is not reviewed at this step")
     fresh = read_review(state, event.role, at)
@@ -249,17 +135,17 @@ def _read(state: State, event: e.ReviewRead, at: str) -> None:
 
 
 def _sign_intended(state: State, event: e.SignatureIntended, _: str) -> None:
-    step = _step(state, s.SignStep)
+    step = step_now(state, s.SignStep)
     if not agenda.reviewed(state, event.role):
         raise Refused(f"the draft of {event.role} was not reviewed")
     if event.digest != state.documents[event.role].digest:
         raise Refused(f"the digest to sign is not that of the draft of {event.role}")
-    spec = _spec(state, event.key)
+    spec = key_spec(state, event.key)
     if not any((event.role, event.key) in turn.wanted for turn in agenda.turns(state, step)):
         raise Refused(f"a signature of key '{event.key}' on {event.role} is not wanted now")
     if drafts.ceremony_key(state, spec).keyid != event.keyid:
         raise Refused(f"key '{event.key}' has another key id")
-    _confirmed_token(state, spec.token, event.serial)
+    confirmed_token(state, spec.token, event.serial)
     right = words(event.digest)
     typed = {int(place): word for place, word in event.words.items()}
     if len(typed) < WORDS_TYPED or any(not 1 <= i <= len(right) or right[i - 1] != w for i, w in typed.items()):
@@ -279,7 +165,7 @@ def _signature(state: State, event: e.SignatureAdded, _: str) -> None:
 
 
 def _imported(state: State, event: e.SignatureImported, _: str) -> None:
-    _step(state, s.ImportStep, s.SignStep)
+    step_now(state, s.ImportStep, s.SignStep)
     if not agenda.reviewed(state, event.role):
         raise Refused(f"the draft of {event.role} was not reviewed")
     if event.digest != state.documents[event.role].digest:
@@ -296,7 +182,7 @@ def _holds(state: State, role: str, keyid: str, sig: str) -> None:
 
 
 def _import_ended(state: State, event: e.ImportEnded, _: str) -> None:
-    _step(state, s.ImportStep, index=event.step)
+    step_now(state, s.ImportStep, index=event.step)
 
 
 def _abandoned(_state: State, event: e.IntentAbandoned, _: str) -> None:
@@ -305,7 +191,7 @@ def _abandoned(_state: State, event: e.IntentAbandoned, _: str) -> None:
 
 
 def _verified(state: State, event: e.Verified, _: str) -> None:
-    step = _step(state, s.VerifyStep, index=event.step)
+    step = step_now(state, s.VerifyStep, index=event.step)
     files = {}
     for role in step.roles:
         unmet = [t for t in state.tallies(role) if not t.met]
@@ -317,34 +203,15 @@ def _verified(state: State, event: e.Verified, _: str) -> None:
         raise Refused("the signed files are not those made from drafts and signatures")
 
 
-def _destroy(state: State, event: e.DestroyIntended, _: str) -> None:
-    step = _step(state, s.DestroyStep)
-    spec = _spec(state, event.key)
-    if event.key not in agenda.undestroyed(state, step):
-        raise Refused(f"key '{event.key}' is not destroyed at this step")
-    if drafts.ceremony_key(state, spec).keyid != event.keyid:
-        raise Refused(f"key '{event.key}' has another key id")
-    _confirmed_token(state, spec.token, event.serial)
-
-
-def _destroyed(state: State, event: e.KeyDestroyed, _: str) -> None:
-    assert state.unanswered is not None
-    intended = state.unanswered.event
-    if not isinstance(intended, e.DestroyIntended) or (intended.key, intended.keyid) != (event.key, event.keyid):
-        raise Refused("another key was to be destroyed")
-    if event.keyid in event.left:
-        raise Refused(f"the token still lists key '{event.key}'")
-
-
 def _exported(state: State, event: e.Exported, _: str) -> None:
-    _step(state, s.ExportStep, index=event.step)
+    step_now(state, s.ExportStep, index=event.step)
     for name, digest in state.outputs.items():
         if digest not in event.files.values():
             raise Refused(f"{name} was not among the files written")
 
 
 def _seal_opened(state: State, event: e.SealOpened, _: str) -> None:
-    _step(state, s.SealStep, index=event.step)
+    step_now(state, s.SealStep, index=event.step)
     if state.seal is not None:
         raise Refused("the seal is open already")
     if dict(event.subjects) != dict(state.outputs):
@@ -352,7 +219,7 @@ def _seal_opened(state: State, event: e.SealOpened, _: str) -> None:
 
 
 def _seal_intended(state: State, event: e.SealIntended, _: str) -> None:
-    step = _step(state, s.SealStep)
+    step = step_now(state, s.SealStep)
     if state.seal is None or event.person not in step.by or event.person in state.seals:
         raise Refused(f"{printable(event.person)} does not seal now")
     seal.sealing_key(state, event.person, event.keyid)
@@ -368,14 +235,10 @@ def _sealed(state: State, event: e.Sealed, _: str) -> None:
 
 
 _RULES: Mapping[type, Callable[[State, Any, str], None]] = {
+    **decide_tokens.RULES,
     e.Said: _said,
     e.Gathered: _gathered,
     e.PreflightTaken: _preflight,
-    e.InitialiseIntended: _initialise,
-    e.TokenInitialised: _initialised,
-    e.TokenConfirmed: _token_confirmed,
-    e.GenerateIntended: _generate,
-    e.KeyGenerated: _generated,
     e.Drafted: _drafted,
     e.DraftProved: _proved,
     e.ReviewRead: _read,
@@ -385,8 +248,6 @@ _RULES: Mapping[type, Callable[[State, Any, str], None]] = {
     e.ImportEnded: _import_ended,
     e.IntentAbandoned: _abandoned,
     e.Verified: _verified,
-    e.DestroyIntended: _destroy,
-    e.KeyDestroyed: _destroyed,
     e.Exported: _exported,
     e.SealOpened: _seal_opened,
     e.SealIntended: _seal_intended,

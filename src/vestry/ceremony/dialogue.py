@@ -10,7 +10,7 @@ back as typed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
@@ -134,8 +134,9 @@ class Front(Protocol):
     def trouble(self, error: VestryError, meaning: str) -> None:
         """What happened (`error`), what it means (`meaning`: was anything signed or not), what to do (`error.do`)."""
 
-    def waiting(self, what: str) -> None:
-        """A token or disk is at work now; an empty string ends it."""
+    def waiting(self, what: str, cancel: Callable[[], None] | None = None) -> None:
+        """A token or disk is at work now; an empty string ends it. `cancel`, from any thread, ends the wait for a
+        token; a front offers it under a key of its own."""
 
 
 def prompts(question: Question[object]) -> int:

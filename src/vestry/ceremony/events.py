@@ -63,19 +63,22 @@ class PreflightTaken:
 
 @dataclass(frozen=True)
 class InitialiseIntended:
-    """About to erase a token and set its PIN. `serial` is what it shows now (may be empty on a blank one); `others` are
-    the serials of initialised tokens in the same module, so that a stray one can be told after a crash."""
+    """About to erase a token and set its PIN. `serial` is what it shows now (may be empty on a blank one), `before`
+    what it lists now without a PIN; `others` are the serials of initialised tokens in the same module, so that a stray
+    one can be told after a crash. Keys of this ceremony on the token are given up."""
 
     token: str
     module: str
     module_sha256: str
     serial: str
+    before: tuple[str, ...]
     others: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class TokenInitialised:
-    """The token was erased; this is how it presents itself now."""
+    """The token was erased; this is how it presents itself now. `left` is all it lists after login, and proves that
+    nothing of before survives; `device` are objects that belong to the device itself (its maker's attestation key)."""
 
     intent: int
     token: str
@@ -84,7 +87,23 @@ class TokenInitialised:
     manufacturer: str
     model: str
     firmware: str
-    keys_before: int
+    left: tuple[str, ...]
+    device: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class TokenAdopted:
+    """A token that the script does not erase was unlocked by its holder; `holds` is all it lists after login."""
+
+    token: str
+    module: str
+    module_sha256: str
+    serial: str
+    label: str
+    manufacturer: str
+    model: str
+    firmware: str
+    holds: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -98,19 +117,23 @@ class TokenConfirmed:
 
 @dataclass(frozen=True)
 class GenerateIntended:
-    """About to generate a key on a token."""
+    """About to generate a key on a token. `before` are the fingerprints of the keys it has, so that a new one can be
+    told after a crash."""
 
     key: str
     token: str
     serial: str
     scheme: str
     bits: int
+    before: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class KeyGenerated:
     """Read back from the token. `challenge` (hex) and `proof` (a signature over it, hex) show possession; `found` says
-    that the key was on the token when an intent without a result was looked into."""
+    that the key was on the token when an intent without a result was looked into. `certificates` (PEM) are those that
+    the token, or its maker's files, show for the key: attestations and any other; `findings` are what was found in
+    them and accepted."""
 
     intent: int
     key: str
@@ -121,6 +144,25 @@ class KeyGenerated:
     challenge: str
     proof: str
     found: bool
+    certificates: tuple[str, ...]
+    findings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class KeyTaken:
+    """A key that was on the token already, and proved itself there. Fields as in `KeyGenerated`."""
+
+    key: str
+    token: str
+    serial: str
+    public: str
+    keyid: str
+    uri: str
+    facts: Mapping[str, str]
+    challenge: str
+    proof: str
+    certificates: tuple[str, ...]
+    findings: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -293,9 +335,11 @@ Event = (
     | PreflightTaken
     | InitialiseIntended
     | TokenInitialised
+    | TokenAdopted
     | TokenConfirmed
     | GenerateIntended
     | KeyGenerated
+    | KeyTaken
     | Drafted
     | DraftProved
     | ReviewRead

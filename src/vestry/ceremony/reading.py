@@ -9,14 +9,15 @@ from __future__ import annotations
 import hashlib
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn, cast
 
 from vestry.ceremony import script as s
 from vestry.ceremony import toml_lines
-from vestry.ceremony.steps import ROLES, Names, read_steps
+from vestry.ceremony.devices import SCHEMES, read_keys, read_tokens
+from vestry.ceremony.steps import Names, read_steps
 from vestry.ceremony.table import Source, Table, alike, nearest, quoted, table, tables, unique, unseen
 from vestry.errors import InputRejected
 from vestry.metadata.intake import read_file
@@ -24,18 +25,13 @@ from vestry.text import printable
 
 MAX_SCRIPT = 256 * 1024
 MAX_INPUT = 16 * 1024 * 1024
-SCHEMES = ("ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "ed25519", "rsassa-pss-sha256")
-RSA_BITS = (3072, 4096)
-PREDECESSOR, ONLINE = "predecessor", "online"
+PREDECESSOR, ONLINE, ANCHORS = "predecessor", "online", "anchors"
 
-_TABLES = ("ceremony", "people", "root", "targets", "bins", "online", "tokens", "keys", "steps")
+_TABLES = ("ceremony", "people", "root", "targets", "bins", "online", "attestation", "tokens", "keys", "steps")
 _SECRET_NAME = re.compile(
     r"(?:^|[_.\s-])(?:user|so|my|the)?(?:pins?|puks?|pincodes?)\d*(?:$|[_.\s-])|passw|passphrase|passcode|secret|private_?key",
     re.IGNORECASE,
 )
-_ASCII_NAME = re.compile(r"[ -~]+")
-_MODULE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*|/[^\0]+")
-_KEYID = re.compile(r"[0-9a-f]{8,64}")
 _AT = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL)
 
 
@@ -65,7 +61,9 @@ def load(path: Path, *, inputs: Mapping[str, Path] | None = None) -> tuple[s.Scr
 
 def pin_place(item: s.Input) -> tuple[tuple[str, str], str]:
     """Where the pin of an input stands: (table, key), and the line's start as one writes it."""
-    return (("root", "from_sha256"), "from_sha256") if item.name == PREDECESSOR else (("online", "sha256"), "sha256")
+    if item.name == PREDECESSOR:
+        return ("root", "from_sha256"), "from_sha256"
+    return ("attestation" if item.name == ANCHORS else "online", "sha256"), "sha256"
 
 
 def _input(source: Source, item: s.Input, path: Path) -> bytes:
@@ -172,8 +170,9 @@ def _script(source: Source, data: Mapping[str, Any], text: str, sha256: str) -> 
     online, online_scheme = _online(source, data)
     if online and predecessor and alike(_file(online)) == alike(_file(predecessor)):
         source.bad(("online", "public_key"), "[online]: both inputs have the same file name", "give one another name")
-    tokens = _tokens(source, data, people)
-    keys = _keys(source, data, people, tokens)
+    anchors = _anchors(source, data)
+    tokens = read_tokens(source, data, people)
+    keys = read_keys(source, data, people, tokens)
     drafted = tuple(r for r, there in (("root", True), ("targets", targets), ("bins", bins)) if there)
     names = Names(
         people=tuple(p.name for p in people),
@@ -196,6 +195,7 @@ def _script(source: Source, data: Mapping[str, Any], text: str, sha256: str) -> 
         online=online,
         online_scheme=online_scheme,
         predecessor=predecessor,
+        anchors=anchors,
         date=day,
         rehearsal=rehearsal,
         text=text,
@@ -281,6 +281,14 @@ def _online(source: Source, data: Mapping[str, Any]) -> tuple[s.Input | None, st
     return s.Input(ONLINE, path, item.sha256("sha256")), item.choice("scheme", SCHEMES, default="")
 
 
+def _anchors(source: Source, data: Mapping[str, Any]) -> s.Input | None:
+    item = table(source, data, "attestation", "")
+    if item is None:
+        return None
+    item.only(("anchors", "sha256"))
+    return s.Input(ANCHORS, _path(item, "anchors", "yubico.pem"), item.sha256("sha256"))
+
+
 def _path(item: Table, name: str, example: str) -> str:
     value = item.text(name, example, longest=1000)
     if PurePosixPath(value).name in ("", "..") or value.endswith("/"):
@@ -290,91 +298,3 @@ def _path(item: Table, name: str, example: str) -> str:
 
 def _file(item: s.Input) -> str:
     return PurePosixPath(item.path).name
-
-
-def _ascii(item: Table, name: str, value: str) -> str:
-    if not _ASCII_NAME.fullmatch(value):
-        item.bad(name, f"{name} {quoted(value)} has letters that a token can't keep", "write it in ASCII")
-    return value
-
-
-def _tokens(source: Source, data: Mapping[str, Any], people: tuple[s.Person, ...]) -> tuple[s.TokenSpec, ...]:
-    found = tables(source, data, "tokens")
-    holders = [p.name for p in people]
-    tokens = []
-    for item in found:
-        item.only(("name", "holder", "use", "module", "serial", "security_officer"))
-        name = _ascii(item, "name", item.text("name", "alice", longest=32))
-        holder = item.named("holder", holders, "person", "[[people]]")
-        use = item.choice("use", ("pkcs11", "software"))
-        officer = item.choice("security_officer", ("holder", "forgotten"), default="forgotten")
-        serial = _ascii(item, "serial", item.text("serial", "12345678", longest=64)) if item.has("serial") else ""
-        tokens.append(
-            s.TokenSpec(
-                name,
-                holder,
-                "software" if use == "software" else "pkcs11",
-                _module(item, use),
-                serial,
-                "holder" if officer == "holder" else "forgotten",
-            )
-        )
-    unique(found, "name", [t.name for t in tokens])
-    return tuple(tokens)
-
-
-def _module(item: Table, use: str) -> str:
-    if use == "software":
-        if item.has("module"):
-            item.bad("module", "a software token has no module", 'leave it out, or write use = "pkcs11"')
-        return ""
-    module = item.text("module", "softhsm2", longest=500)
-    if not _MODULE.fullmatch(module):
-        do = "write a name such as softhsm2, ykcs11 or opensc, or the whole path of the module"
-        item.bad("module", f"module {quoted(module)} is neither a name nor a whole path", do)
-    return module
-
-
-def _keys(
-    source: Source, data: Mapping[str, Any], people: tuple[s.Person, ...], tokens: tuple[s.TokenSpec, ...]
-) -> tuple[s.KeySpec, ...]:
-    found = tables(source, data, "keys")
-    if not found:
-        source.bad((), "there are no [[keys]]", "add each key, with name, holder, token, roles and scheme")
-    keys = []
-    for item in found:
-        item.only(("name", "holder", "token", "roles", "scheme", "bits", "keyid", "leaves"))
-        name = _ascii(item, "name", item.text("name", "alice-root", longest=64))
-        holder = item.named("holder", [p.name for p in people], "person", "[[people]]")
-        token = item.named("token", [t.name for t in tokens], "token", "[[tokens]]")
-        roles = item.some_of("roles", ROLES, "role that a key here may have", default=None)
-        read_kind: Callable[[Table], tuple[str, int, str]] = _kept if item.has("keyid") else _made
-        scheme, bits, keyid = read_kind(item)
-        leaves = item.yes("leaves")
-        if leaves and not keyid:
-            item.bad("leaves", "a new key can't leave", "leave this out, or write its keyid in the predecessor")
-        keys.append(s.KeySpec(name, holder, token, roles, scheme, bits, keyid, leaves))
-    unique(found, "name", [k.name for k in keys])
-    return tuple(keys)
-
-
-def _kept(item: Table) -> tuple[str, int, str]:
-    for name in ("scheme", "bits"):
-        if item.has(name):
-            item.bad(name, f"a key has {name} when it is new and keyid when it exists", "write one of them")
-    keyid = item.text("keyid", "94c3d5e1")
-    if not _KEYID.fullmatch(keyid):
-        item.bad("keyid", f"keyid {quoted(keyid)} is not a key id", "write its first 8 to 64 digits, in lower case")
-    return "", 0, keyid
-
-
-def _made(item: Table) -> tuple[str, int, str]:
-    scheme = item.choice("scheme", SCHEMES)
-    if not scheme.startswith("rsa"):
-        if item.has("bits"):
-            item.bad("bits", f"bits is for RSA alone, and {scheme} has its own length", "leave it out")
-        return scheme, 0, ""
-    bits = item.number("bits", 0, 2**31, 3072, default=3072)
-    if bits not in RSA_BITS:
-        item.bad("bits", f"bits {bits} is not a length that is made here", "write 3072 or 4096")
-    return scheme, bits, ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -199,7 +199,7 @@ class Unattended:
         """Trouble ends it: there is nobody to look at the device."""
         raise Stopped(f"stopped: {error}; {meaning}")
 
-    def waiting(self, what: str) -> None:
+    def waiting(self, what: str, cancel: Callable[[], None] | None = None) -> None:
         """Nobody waits."""
 
     def _answer(self, question: Question[T]) -> object:

@@ -6,7 +6,7 @@ from vestry.ceremony import events as e
 from vestry.ceremony.collecting import keys_left
 from vestry.ceremony.dialogue import Confirm
 from vestry.ceremony.drafts import ceremony_key
-from vestry.ceremony.provisioning import keep
+from vestry.ceremony.provisioning import fingerprint, keep
 from vestry.ceremony.room import Room
 from vestry.ceremony.state import Intent
 from vestry.errors import Stopped
@@ -47,7 +47,7 @@ def _generate(room: Room, intent: Intent, event: e.GenerateIntended) -> None:
     token = room.token(event.token)
     with room.unlocked(event.token, token, f"It is read: was key '{event.key}' made before the stop?") as unlocked:
         listed = unlocked.keys()
-        made = next((k for k in listed if k.label == event.key), None)
+        made = next((k for k in listed if fingerprint(k) not in event.before), None)
         if made is None:
             _abandon(room, intent, f"the token holds no key '{event.key}'")
         elif not made.spki:
@@ -55,7 +55,7 @@ def _generate(room: Room, intent: Intent, event: e.GenerateIntended) -> None:
             unlocked.destroy(made)
             _abandon(room, intent, f"the token held half of key '{event.key}'; it was destroyed")
         else:
-            keep(room, intent.n, spec, unlocked, made, found=True)
+            keep(room, intent.n, spec, token, unlocked, made, found=True)
             room.tell(f"Key '{event.key}' was made before the stop; it is that one, not a second", good=True)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,15 +12,19 @@ from vestry.ceremony import agenda, outputs
 from vestry.ceremony import events as e
 from vestry.ceremony.bench import Bench
 from vestry.ceremony.clock import Clock
-from vestry.ceremony.decide import decide, read_review, serial_digits
-from vestry.ceremony.dialogue import Confirm, Front, Noted, Question, Secret, TypeBack
+from vestry.ceremony.decide import decide, read_review
+from vestry.ceremony.dialogue import Choose, Confirm, Front, Noted, Question, Secret, TypeBack
 from vestry.ceremony.drafts import ceremony_key
+from vestry.ceremony.gate import serial_digits
+from vestry.ceremony.script import TokenSpec
 from vestry.ceremony.state import ReadFacts, State, evolve
 from vestry.ceremony.transcript import Transcript
 from vestry.errors import Stopped, TokenTrouble
 from vestry.metadata.review import Reviewed, conclude
 from vestry.text import Safe, printable
-from vestry.tokens.token import Token, Unlocked
+from vestry.tokens import naming, pins
+from vestry.tokens.token import Token, TokenInfo, TokenKey, Unlocked
+from vestry.tokens.uri import parse
 
 T = TypeVar("T")
 
@@ -78,13 +82,27 @@ class Room:
         self.front.tell(printable(line), good=good)
 
     @contextmanager
-    def waiting(self, what: str) -> Iterator[None]:
-        """Say that something works, until it is done."""
-        self.front.waiting(printable(what))
+    def waiting(self, what: str, token: str = "") -> Iterator[None]:
+        """Say that something works, until it is done. Where it is a `token`, people may stop waiting for it.
+
+        Raises:
+            TokenTrouble: E-TOKEN-CANCELLED: they did; what the token was to do may have happened.
+        """
+        cancel = self.bench.canceller(self.state.script.token(token)) if token else None
+        self.front.waiting(printable(what), cancel)
         try:
             yield
+        except KeyboardInterrupt:
+            if cancel is None:
+                raise
+            raise TokenTrouble(
+                "stopped waiting for the token",
+                do="go on when you are ready",
+                code="E-TOKEN-CANCELLED",
+                unknown=True,
+            ) from None
         finally:
-            self.front.waiting("")
+            self.front.waiting("", None)
 
     def trouble(self, error: TokenTrouble, token: str) -> None:
         """Record a token's trouble and show it."""
@@ -102,16 +120,51 @@ class Room:
         """Whose token it is."""
         return next((t.holder for t in self.state.script.tokens if t.name == token), self.administrator)
 
-    def describe(self, token: str, serial: str, model: str) -> Safe:
-        """A token in words: holder, model, serial."""
-        return printable(f"{self.holder(token)}'s token '{token}' ({model.strip() or 'model untold'}), serial {serial}")
+    def describe(self, token: str, info: TokenInfo) -> Safe:
+        """A token in words: holder, product, serial."""
+        return naming.of_holder(self.holder(token), token, info)
+
+    def touch(self, held: TokenKey) -> str:
+        """What to add to a line while `held` signs: that the device waits for a touch, or may do so."""
+        if self.software(held):
+            return ""
+        wants = dict(held.facts).get("touch", "")
+        return {"never": "", "always": ": touch the device now", "cached": ": touch the device now"}.get(
+            wants, "; touch it if it blinks"
+        )
+
+    def software(self, held: TokenKey) -> bool:
+        """Whether `held` is on a software token, which nobody can touch."""
+        return any(
+            t.use == "software" and f.serial == parse(held.uri).serial
+            for t in self.state.script.tokens
+            if (f := self.state.tokens.get(t.name)) is not None
+        )
+
+    def blank(self, spec: TokenSpec, taken: Collection[str]) -> Token:
+        """The token that becomes `spec`: the one of the serial that the script names, else the blank one; where several
+        are there, the one that its holder points out."""
+        blanks = self.bench.to_initialise(spec, taken)
+        if len(blanks) == 1 or spec.use == "software":
+            return blanks[0]
+        infos = {str(i): token.info for i, token in enumerate(blanks)}
+        chosen = self.ask(
+            Choose(
+                "which-token",
+                f"Say which of these becomes {spec.holder}'s token '{spec.name}'.",
+                person=spec.holder,
+                details=("Compare the serial with the one on the device.",),
+                options=tuple((place, str(self.describe(spec.name, info))) for place, info in infos.items()),
+            )
+        )
+        return blanks[int(chosen)]
 
     def token(self, name: str) -> Token:
         """The physical token that `name` stands for, recognised by serial or public key and confirmed by its holder."""
         spec = self.state.script.token(name)
         facts = self.state.tokens.get(name)
         if facts is not None:
-            token = self.bench.by_serial(spec, facts.serial)
+            token = self.bench.by_serial(spec, facts.serial, facts.model)
         else:
             held = next(k for k in self.state.script.keys if k.token == name)
             token = self.bench.holding(spec, ceremony_key(self.state, held))
@@ -128,7 +181,7 @@ class Room:
                     "digits",
                     f"Type the last four characters of the serial of {self.holder(name)}'s token.",
                     person=self.holder(name),
-                    details=(self.describe(name, info.serial, info.model),),
+                    details=(self.describe(name, info),),
                 )
             )
             if typed.strip().lower() == serial_digits(info.serial):
@@ -139,14 +192,15 @@ class Room:
 
     @contextmanager
     def unlocked(self, name: str, token: Token, why: str) -> Iterator[Unlocked]:
-        """The token behind its PIN. Each try is typed by the holder; the last one is asked for first."""
+        """The token behind its PIN. Each try is typed by the holder; the last one is asked for first. A PIN that makers
+        set at the factory opens nothing but a rehearsal."""
         holder = self.holder(name)
         with ExitStack() as stack:
             while True:
                 info = token.info
                 if info.tries == "locked":
                     raise TokenTrouble(
-                        f"the PIN of {self.describe(name, info.serial, info.model)} is locked",
+                        f"the PIN of {self.describe(name, info)} is locked",
                         do="use another holder's key, or reset it outside this ceremony",
                         code="E-PIN-LOCKED",
                     )
@@ -154,14 +208,20 @@ class Room:
                 pin = self.ask(
                     Secret(
                         "pin",
-                        f"Type the PIN of {self.describe(name, info.serial, info.model)}.",
+                        f"Type the PIN of {self.describe(name, info)}.",
                         person=holder,
                         details=(str(printable(why)),),
                         warning=_tries(info.tries, info.tries_left),
                     )
                 )
+                if pins.factory(pin) and not self.state.script.rehearsal:
+                    pin.wipe()
+                    self.tell(
+                        "This PIN is the factory's. It was not used: change it with the maker's tool.", good=False
+                    )
+                    continue
                 try:
-                    with self.waiting("The token checks the PIN"):
+                    with self.waiting("The token checks the PIN", name):
                         unlocked = stack.enter_context(token.unlock(pin))
                     break
                 except TokenTrouble as error:

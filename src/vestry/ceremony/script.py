@@ -9,8 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from vestry.tokens.uri import ANY, KeyUri
+
 Office = Literal["administrator", "holder", "witness"]
 Kind = Literal["root", "rotation"]
+Attestation = Literal["wanted", "required", "files", "none"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,11 @@ class Person:
 class TokenSpec:
     """A token by the script's own name for it. `module` is a well-known name (``softhsm2``, ``ykcs11``, ``opensc``) or
     an absolute path; empty for software tokens. `serial` is empty where it is only known once initialised.
-    `security_officer` says what becomes of the SO PIN: typed by the holder, or random and forgotten."""
+    `security_officer` says what becomes of the SO PIN (on PIV, the PUK): typed by the holder, or random and forgotten.
+    A token that is not to `erase` keeps its keys and PIN, and must show what `like` (RFC 7512) says. `attestation`
+    says whether a maker's proof of each new key is looked for on the device, must hold, comes as files, or is not
+    asked for.
+    """
 
     name: str
     holder: str
@@ -33,14 +40,18 @@ class TokenSpec:
     module: str = ""
     serial: str = ""
     security_officer: Literal["holder", "forgotten"] = "forgotten"
+    erase: bool = True
+    attestation: Attestation = "wanted"
+    like: KeyUri = ANY
 
 
 @dataclass(frozen=True)
 class KeySpec:
     """A key by the script's own name for it.
 
-    A new key has a `scheme` (and `bits` for RSA) and is generated on `token`. A key that the predecessor already
-    names has its `keyid` instead; `leaves` says that the new root no longer names it.
+    A new key has a `scheme` (and `bits` for RSA) and is generated on `token`, or, where `like` (RFC 7512) says which,
+    is on the token already and is taken from there. A key that the predecessor already names has its `keyid` instead;
+    `leaves` says that the new root no longer names it.
     """
 
     name: str
@@ -51,11 +62,17 @@ class KeySpec:
     bits: int = 0
     keyid: str = ""
     leaves: bool = False
+    like: KeyUri = ANY
 
     @property
     def new(self) -> bool:
-        """Whether this ceremony generates it."""
+        """Whether this ceremony brings it in: generated, or taken from its token."""
         return not self.keyid
+
+    @property
+    def taken(self) -> bool:
+        """Whether it is new here and on its token already."""
+        return self.new and self.like != ANY
 
 
 @dataclass(frozen=True)
@@ -201,6 +218,7 @@ class Script:
     online: Input | None = None
     online_scheme: str = ""
     predecessor: Input | None = None
+    anchors: Input | None = None
     date: str = ""
     rehearsal: bool = False
     text: str = field(default="", repr=False)
@@ -209,7 +227,7 @@ class Script:
     @property
     def inputs(self) -> tuple[Input, ...]:
         """All files the script names."""
-        return tuple(i for i in (self.predecessor, self.online) if i is not None)
+        return tuple(i for i in (self.predecessor, self.online, self.anchors) if i is not None)
 
     def key(self, name: str) -> KeySpec:
         """The key of that name (KeyError if none)."""

@@ -32,13 +32,15 @@ class TokenFacts:
 
 @dataclass(frozen=True)
 class KeyFacts:
-    """A key of this ceremony: id, PEM public half, where it lives; `destroyed` once its token no longer lists it."""
+    """A key of this ceremony: id, PEM public half, where it lives, certificates (PEM) that came with it; `destroyed`
+    once its token no longer lists it."""
 
     keyid: str
     public: str
     uri: str
     scheme: str
     destroyed: bool = False
+    certificates: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -164,6 +166,21 @@ def _intended(state: State, event: e.Event, recorded: e.Recorded) -> State:
     return replace(state, unanswered=Intent(recorded.n, recorded.by, event))
 
 
+def _erasing(state: State, event: e.InitialiseIntended, recorded: e.Recorded) -> State:
+    # From here on nothing that was on the token can be relied on, whatever comes of the intent.
+    given_up = {k.name for k in state.script.keys if k.token == event.token and k.new}
+    return replace(
+        _intended(state, event, recorded),
+        tokens={name: facts for name, facts in state.tokens.items() if name != event.token},
+        keys={name: facts for name, facts in state.keys.items() if name not in given_up},
+    )
+
+
+def _adopted(state: State, event: e.TokenAdopted, _: e.Recorded) -> State:
+    facts = TokenFacts(event.serial, event.label, event.manufacturer, event.model, event.firmware, initialised=True)
+    return replace(state, tokens=_with(state.tokens, event.token, facts))
+
+
 def _abandoned(state: State, _event: e.IntentAbandoned, _: e.Recorded) -> State:
     return replace(state, unanswered=None)
 
@@ -178,9 +195,11 @@ def _confirmed(state: State, event: e.TokenConfirmed, _: e.Recorded) -> State:
     return replace(state, tokens=_with(state.tokens, event.token, replace(before, confirmed=True)))
 
 
-def _generated(state: State, event: e.KeyGenerated, _: e.Recorded) -> State:
-    facts = KeyFacts(event.keyid, event.public, event.uri, state.script.key(event.key).scheme)
-    return replace(state, unanswered=None, keys=_with(state.keys, event.key, facts))
+def _generated(state: State, event: e.KeyGenerated | e.KeyTaken, _: e.Recorded) -> State:
+    scheme = state.script.key(event.key).scheme
+    facts = KeyFacts(event.keyid, event.public, event.uri, scheme, certificates=event.certificates)
+    answered = None if isinstance(event, e.KeyGenerated) else state.unanswered
+    return replace(state, unanswered=answered, keys=_with(state.keys, event.key, facts))
 
 
 def _drafted(state: State, event: e.Drafted, _: e.Recorded) -> State:
@@ -228,11 +247,13 @@ _EVOLVE: Mapping[type, Callable[[State, Any, e.Recorded], State]] = {
     e.Said: _done,
     e.Gathered: _done,
     e.PreflightTaken: _preflight,
-    e.InitialiseIntended: _intended,
+    e.InitialiseIntended: _erasing,
     e.TokenInitialised: _initialised,
+    e.TokenAdopted: _adopted,
     e.TokenConfirmed: _confirmed,
     e.GenerateIntended: _intended,
     e.KeyGenerated: _generated,
+    e.KeyTaken: _generated,
     e.Drafted: _drafted,
     e.DraftProved: _proved,
     e.ReviewRead: _read,

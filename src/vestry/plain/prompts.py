@@ -80,10 +80,10 @@ class Prompts:
         self._line(f"      {meaning}")
         self._line(f"      {printable(error.do) or 'Look at the device, then go on.'}")
 
-    def waiting(self, what: str) -> None:
-        """Say what is going on."""
+    def waiting(self, what: str, cancel: Callable[[], None] | None = None) -> None:
+        """Say what is going on. Ctrl-C ends the wait for a token, and nothing else."""
         if what:
-            self._line(f"  ..  {what}")
+            self._line(f"  ..  {what}" + (" (Ctrl-C stops waiting)" if cancel else ""))
 
     def _answer(self, question: Question[T]) -> object:
         if isinstance(question, Confirm):

@@ -17,6 +17,7 @@ LABEL_LENGTH = 32
 # Places in CK_FUNCTION_LIST, counted from the first function after the version.
 _GET_TOKEN_INFO, _INIT_TOKEN = 6, 9
 _FUNCTIONS = 68
+_LONGEST_PIN = 4096
 
 
 class _TokenInfo(ctypes.Structure):
@@ -44,15 +45,14 @@ class _FunctionList(ctypes.Structure):
 
 @dataclass(frozen=True)
 class PinRange:
-    """The lengths, in bytes, that a token takes for a PIN."""
+    """The lengths, in bytes, that a token takes for a PIN; 0 and 0 where it gives no sensible range."""
 
-    shortest: int
-    longest: int
+    least: int
+    most: int
 
     def fits(self, length: int) -> bool:
-        """Whether a PIN of `length` bytes can be right; true where the token gives no sensible range."""
-        told = 0 < self.longest <= 4096 and self.shortest <= self.longest
-        return not told or self.shortest <= length <= self.longest
+        """Whether a PIN of `length` bytes can be right."""
+        return not self.most or self.least <= length <= self.most
 
 
 class Cryptoki:
@@ -67,12 +67,13 @@ class Cryptoki:
         self._library, self._list = library, pointer.contents
 
     def pin_range(self, slot: int) -> PinRange:
-        """From CK_TOKEN_INFO; 0 to 0 where the call fails."""
+        """From CK_TOKEN_INFO."""
         call = ctypes.CFUNCTYPE(ctypes.c_ulong, ctypes.c_ulong, ctypes.POINTER(_TokenInfo))
         info = _TokenInfo()
         if call(self._list.functions[_GET_TOKEN_INFO])(slot, ctypes.byref(info)) != OK:
             return PinRange(0, 0)
-        return PinRange(info.shortest_pin, info.longest_pin)
+        least, most = int(info.shortest_pin), int(info.longest_pin)
+        return PinRange(least, most) if 0 < most <= _LONGEST_PIN and least <= most else PinRange(0, 0)
 
     def init_token(self, slot: int, so_pin: bytes, label: bytes) -> int:
         """C_InitToken: erase, and set label (at most 32 bytes) and SO PIN. Returns CK_RV."""

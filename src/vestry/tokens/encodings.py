@@ -7,11 +7,11 @@ them; points must lie on their curve, lengths must fit.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
@@ -51,6 +51,21 @@ _HASHES: Mapping[str, str] = {
     "rsassa-pss-sha384": "sha384",
     "rsassa-pss-sha512": "sha512",
 }
+
+
+@dataclass(frozen=True)
+class MlDsa:
+    """A parameter set of ML-DSA (FIPS 204): its number in PKCS #11 3.2, and how `cryptography` reads a public key."""
+
+    parameter_set: int
+    read: Callable[[bytes], PublicKeyTypes]
+
+
+ML_DSA: Mapping[str, MlDsa] = {
+    "ml-dsa-44/1": MlDsa(1, mldsa.MLDSA44PublicKey.from_public_bytes),
+    "ml-dsa-65/1": MlDsa(2, mldsa.MLDSA65PublicKey.from_public_bytes),
+    "ml-dsa-87/1": MlDsa(3, mldsa.MLDSA87PublicKey.from_public_bytes),
+}
 # CKA_EC_PARAMS of Ed25519 as tokens write it: PrintableString "edwards25519" (PKCS #11 3.0), id-Ed25519 (RFC 8410).
 ED25519_NAME = bytes.fromhex("130c656477617264733235353139")
 ED25519_OID = bytes.fromhex("06032b6570")
@@ -69,6 +84,26 @@ def hash_algorithm(scheme: str) -> hashes.HashAlgorithm:
 def digest(scheme: str, message: bytes) -> bytes:
     """The hash of `message` that `scheme` signs."""
     return hashlib.new(_HASHES[scheme], message).digest()
+
+
+def ml_dsa_message(message: bytes) -> bytes:
+    """What ML-DSA signs for TUF: a fixed prefix and SHA-512 of `message` (TAP 21)."""
+    return b"tuf\x01" + hashlib.sha512(message).digest()
+
+
+def ml_dsa_spki(parameter_set: int | None, value: bytes) -> tuple[str, bytes]:
+    """Scheme and SubjectPublicKeyInfo (RFC 9881) of CKA_PARAMETER_SET and CKA_VALUE.
+
+    Raises:
+        TokenTrouble: E-TOKEN-ANSWER: another parameter set, or a wrong length.
+    """
+    for scheme, known in ML_DSA.items():
+        if known.parameter_set == parameter_set:
+            try:
+                return scheme, _spki(known.read(value))
+            except ValueError:
+                break
+    raise _malformed("an ML-DSA key of an unknown form")
 
 
 def check_rsa(kind: KeyKind) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 
 from vestry.errors import TokenTrouble
-from vestry.tokens.token import KeyKind, TokenInfo, TokenKey
+from vestry.tokens.token import KeyKind, TokenCertificate, TokenInfo, TokenKey, TokenObject
 
 LENGTH = struct.Struct(">I")
 LONGEST_HEAD = 4 * 1024 * 1024
@@ -158,6 +158,41 @@ def info_from(head: Mapping[str, object]) -> TokenInfo:
         pin_ready=flag(head, "pin_ready"),
         tries=text(head, "tries"),
         tries_left=None if left is None else whole(head, "tries_left"),
+        reset=text(head, "reset"),
+        pin_least=whole(head, "pin_least"),
+        pin_most=whole(head, "pin_most"),
+    )
+
+
+def kind_to(kind: KeyKind) -> dict[str, object]:
+    """As an object."""
+    return asdict(kind)
+
+
+def kind_from(head: Mapping[str, object]) -> KeyKind:
+    """From an object."""
+    return KeyKind(text(head, "scheme"), whole(head, "bits"))
+
+
+def certificate_to(certificate: TokenCertificate) -> dict[str, object]:
+    """As an object."""
+    return {"label": certificate.label, "id": certificate.id.hex(), "der": certificate.der.hex()}
+
+
+def certificate_from(head: Mapping[str, object]) -> TokenCertificate:
+    """From an object."""
+    return TokenCertificate(text(head, "label"), octets(head, "id"), octets(head, "der"))
+
+
+def object_to(listed: TokenObject) -> dict[str, object]:
+    """As an object."""
+    return {**asdict(listed), "id": listed.id.hex()}
+
+
+def object_from(head: Mapping[str, object]) -> TokenObject:
+    """From an object."""
+    return TokenObject(
+        text(head, "kind"), text(head, "label"), octets(head, "id"), text(head, "sha256"), flag(head, "device")
     )
 
 

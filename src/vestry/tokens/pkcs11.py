@@ -8,18 +8,19 @@ messages are hashed here; what was generated is read back from the token.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 import pkcs11
 from pkcs11.exceptions import ArgumentsBad, PKCS11Error, SlotIDInvalid, TokenNotPresent, TokenNotRecognised
 
 from vestry.errors import TokenTrouble
 from vestry.text import printable
-from vestry.tokens import messages, pkcs11_keys
+from vestry.tokens import messages, pkcs11_keys, pkcs11_listing, pkcs11_piv
 from vestry.tokens.cryptoki import LABEL_LENGTH, OK, PIN_INCORRECT, PIN_LEN_RANGE, Cryptoki
 from vestry.tokens.inventory import sha256_of
 from vestry.tokens.messages import Frame, Named
 from vestry.tokens.pkcs11_errors import trouble
-from vestry.tokens.token import KeyKind, TokenInfo, TokenKey
+from vestry.tokens.token import KeyKind, TokenInfo, TokenKey, TokenObject
 
 _FLAG = pkcs11.TokenFlag
 
@@ -45,13 +46,19 @@ class Module:
                 code="E-MODULE-LOAD",
             ) from None
         self._login: _Login | None = None
+        # Management keys of YubiKeys that were set up by this process, by serial; they die with it.
+        self._management: dict[str, str] = {}
         self._requests: Mapping[str, Callable[[Frame], Frame]] = {
             "tokens": self._tokens,
             "info": self._info,
             "public_keys": self._public_keys,
+            "certificates": self._certificates,
+            "kinds": self._kinds,
             "initialise": self._initialise,
             "login": self._log_in,
             "keys": self._keys,
+            "objects": self._objects,
+            "all_objects": self._all_objects,
             "generate": self._generate,
             "sign": self._sign,
             "destroy": self._destroy,
@@ -114,6 +121,8 @@ class Module:
             else "ok"
         )
         ready = bool(flags & _FLAG.USER_PIN_INITIALIZED)
+        piv = pkcs11_piv.is_piv(token)
+        lengths = self._raw.pin_range(token.slot.slot_id)
         return TokenInfo(
             module=self._path,
             module_sha256=self._sha256,
@@ -126,6 +135,9 @@ class Module:
             pin_ready=ready,
             tries=tries if ready else "",
             tries_left={"locked": 0, "last": 1}.get(tries) if ready else None,
+            reset="puk" if piv else "so-pin",
+            pin_least=pkcs11_piv.PIN_LEAST if piv else lengths.least,
+            pin_most=pkcs11_piv.PIN_MOST if piv else lengths.most,
         )
 
     def _tokens(self, _: Frame) -> Frame:
@@ -135,16 +147,42 @@ class Module:
         token = self._find(messages.named_from(request.head))
         return Frame({"token": messages.info_to(self._describe(token))})
 
+    @contextmanager
+    def _view(self, token: pkcs11.Token) -> Iterator[pkcs11.Session]:
+        """A session to look at `token` with; the one of a login, where there is one: closing another would end it."""
+        if self._login is not None and _named(self._login.token) == _named(token):
+            yield self._login.session
+            return
+        session = token.open()
+        try:
+            yield session
+        finally:
+            session.close()
+
     def _public_keys(self, request: Frame) -> Frame:
         token = self._find(messages.named_from(request.head))
         if not token.flags & _FLAG.TOKEN_INITIALIZED:
             return _keys_frame(())
-        session = token.open()
-        try:
-            found = pkcs11_keys.public_keys(session, _serial(token), token.label)
-        finally:
-            session.close()
-        return _keys_frame(found)
+        with self._view(token) as session:
+            return _keys_frame(_own(pkcs11_keys.public_keys(session, _serial(token), token.label), token))
+
+    def _objects(self, request: Frame) -> Frame:
+        token = self._find(messages.named_from(request.head))
+        if not token.flags & _FLAG.TOKEN_INITIALIZED:
+            return _objects_frame(())
+        with self._view(token) as session:
+            return _objects_frame(pkcs11_listing.objects(session, pkcs11_piv.device_ids(token)))
+
+    def _certificates(self, request: Frame) -> Frame:
+        token = self._find(messages.named_from(request.head))
+        if not token.flags & _FLAG.TOKEN_INITIALIZED:
+            return Frame({"certificates": []})
+        with self._view(token) as session:
+            return Frame({"certificates": [messages.certificate_to(c) for c in pkcs11_listing.certificates(session)]})
+
+    def _kinds(self, request: Frame) -> Frame:
+        token = self._find(messages.named_from(request.head))
+        return Frame({"kinds": [messages.kind_to(k) for k in pkcs11_listing.kinds(token.slot)]})
 
     # Initialising
 
@@ -154,6 +192,8 @@ class Module:
         token = self._find(messages.named_from(request.head))
         so_pin, pin = request.parts
         so_text, text = _text(so_pin), _text(pin)
+        if pkcs11_piv.is_piv(token):
+            return self._initialise_piv(token, messages.text(request.head, "new_label").encode(), so_pin, pin)
         label = messages.text(request.head, "new_label").encode()
         if len(label) > LABEL_LENGTH:
             raise TokenTrouble("a token's label has at most 32 bytes", do="shorten it", code="E-TOKEN-INIT")
@@ -185,6 +225,26 @@ class Module:
         ready = self._find(Named(_serial(fresh), fresh.label, True))
         return Frame({"token": messages.info_to(self._describe(ready))})
 
+    def _initialise_piv(self, token: pkcs11.Token, label: bytes, puk: bytes, pin: bytes) -> Frame:
+        for name, secret in (("PUK", puk), ("PIN", pin)):
+            pkcs11_piv.check_secret(name, secret, pkcs11_piv.where_of(token))
+        serial, named = _serial(token), _named(token)
+        pkcs11_piv.reset(self._raw, token, label[:LABEL_LENGTH])
+        try:
+            self._lib.reinitialize()
+            self._management[serial] = pkcs11_piv.personalise(self._find(named), _text(pin), _text(puk))
+        except (PKCS11Error, TokenTrouble) as error:
+            self._lib.reinitialize()
+            raise TokenTrouble(
+                f"the YubiKey was erased, but its PIN, PUK or management key was not set ({type(error).__name__})",
+                where=str(printable(serial, 40)),
+                do="erase it again, with 'ykman piv reset' if it does not go otherwise",
+                code="E-TOKEN-INIT",
+                unknown=True,
+            ) from None
+        self._lib.reinitialize()
+        return Frame({"token": messages.info_to(self._describe(self._find(named)))})
+
     def _initialised(self, serial: str, label: str, before: list[str]) -> pkcs11.Token:
         """The token that was just initialised: of the same serial, or where it had none, the one that is new."""
         now = [t for t in self._present() if t.flags & _FLAG.TOKEN_INITIALIZED and t.label == label]
@@ -198,9 +258,9 @@ class Module:
         lengths = self._raw.pin_range(token.slot.slot_id)
         if not lengths.fits(length):
             raise TokenTrouble(
-                f"the {name} is too {'short' if length < lengths.shortest else 'long'} for this token; no try was used",
+                f"the {name} is too {'short' if length < lengths.least else 'long'} for this token; no try was used",
                 where=str(printable(_serial(token), 40)),
-                do=f"use {lengths.shortest} to {lengths.longest} characters",
+                do=f"use {lengths.least} to {lengths.most} characters",
                 code="E-PIN-LENGTH",
             )
 
@@ -212,13 +272,16 @@ class Module:
         named = messages.named_from(request.head)
         token = self._find(named)
         (pin,) = request.parts
+        if pkcs11_piv.is_piv(token):
+            pkcs11_piv.check_secret("PIN", pin, pkcs11_piv.where_of(token))
         self._check_length(token, "PIN", len(pin))
         secret = _text(pin)
         try:
             session = token.open(rw=True, user_pin=secret)
         except PKCS11Error as error:
             raise self._refused_login(error, named) from None
-        self._login = _Login(token, session, secret if pkcs11_keys.any_always_authenticate(session) else None)
+        again = pkcs11_piv.is_piv(token) or pkcs11_keys.any_always_authenticate(session)
+        self._login = _Login(token, session, secret if again else None)
         return Frame({})
 
     def _refused_login(self, error: PKCS11Error, named: Named) -> TokenTrouble:
@@ -238,16 +301,35 @@ class Module:
         return trouble(error, where, acting=False, tries_left=left)
 
     def _keys(self, _: Frame) -> Frame:
-        return _keys_frame(tuple(held.key for held in self._logged_in().held()))
+        login = self._logged_in()
+        return _keys_frame(_own(tuple(held.key for held in login.held()), login.token))
+
+    def _all_objects(self, _: Frame) -> Frame:
+        login = self._logged_in()
+        return _objects_frame(pkcs11_listing.objects(login.session, pkcs11_piv.device_ids(login.token)))
 
     def _generate(self, request: Frame) -> Frame:
         login = self._logged_in()
         kind = KeyKind(messages.text(request.head, "scheme"), messages.whole(request.head, "bits"))
         login.forget()
-        key = pkcs11_keys.generate(
-            login.session, login.mechanisms, kind, messages.text(request.head, "key_label"), login.serial, login.label
-        )
+        if login.piv:
+            return _keys_frame((self._generate_piv(login, kind),))
+        place = pkcs11_keys.new_place(login.session, messages.text(request.head, "key_label"), login.label)
+        key = pkcs11_keys.generate(login.session, login.mechanisms, kind, place, login.serial, login.label)
         return _keys_frame((key,))
+
+    def _generate_piv(self, login: _Login, kind: KeyKind) -> TokenKey:
+        """PIV makes keys for the security officer alone: the user logs out for that, and in again after it."""
+        place = pkcs11_piv.free_place(login.session, login.token)
+        login.session.close()
+        try:
+            session = pkcs11_piv.officer_session(login.token, self._management.get(login.serial))
+            try:
+                return pkcs11_keys.generate(session, login.mechanisms, kind, place, login.serial, login.label)
+            finally:
+                session.close()
+        finally:
+            login.open()
 
     def _sign(self, request: Frame) -> Frame:
         login = self._logged_in()
@@ -289,7 +371,8 @@ class _Login:
     """A session after its PIN was accepted. The PIN is kept only where a key asks for it at each signature."""
 
     def __init__(self, token: pkcs11.Token, session: pkcs11.Session, pin: str | None) -> None:
-        self.session, self.pin = session, pin
+        self.token, self.session, self.pin = token, session, pin
+        self.piv = pkcs11_piv.is_piv(token)
         self.serial, self.label = _serial(token), token.label
         self.mechanisms = frozenset(int(m) for m in token.slot.get_mechanisms())
         self._held: tuple[pkcs11_keys.Held, ...] | None = None
@@ -309,6 +392,10 @@ class _Login:
     def forget(self) -> None:
         """Handles may be stale now."""
         self._held = None
+
+    def open(self) -> None:
+        """Log in again after the session was closed, with the PIN that was accepted before."""
+        self.session = self.token.open(rw=True, user_pin=self.pin)
 
     def __repr__(self) -> str:
         return "<login>"
@@ -332,6 +419,16 @@ def _text(pin: bytes) -> str:
 
 def _keys_frame(keys: tuple[TokenKey, ...]) -> Frame:
     return Frame({"keys": [messages.key_to(k) for k in keys]})
+
+
+def _objects_frame(objects: tuple[TokenObject, ...]) -> Frame:
+    return Frame({"objects": [messages.object_to(o) for o in objects]})
+
+
+def _own(keys: tuple[TokenKey, ...], token: pkcs11.Token) -> tuple[TokenKey, ...]:
+    """Keys of the token's holder: without those that the maker put on the device."""
+    device = pkcs11_piv.device_ids(token)
+    return tuple(k for k in keys if k.id not in device)
 
 
 def _busy() -> TokenTrouble:

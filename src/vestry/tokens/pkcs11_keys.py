@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import secrets
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pkcs11
 from cryptography.hazmat.primitives import serialization
 from pkcs11 import MGF, Attribute, KeyType, Mechanism, MechanismFlag, ObjectClass
+from pkcs11.constants import DEFAULT
 from pkcs11.exceptions import (
     AttributeSensitive,
     AttributeTypeInvalid,
@@ -47,6 +48,19 @@ _PSS = {
 }
 
 
+PSS_WHOLE: Mapping[str, Mechanism] = {f"rsassa-pss-{name}": row[3] for name, row in _PSS.items()}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a new key goes: CKA_ID and label. On PIV the id is a slot's, and the module has labels of its own, takes no
+    CKA_EXTRACTABLE, and its keys never leave it."""
+
+    id: bytes
+    label: str
+    piv: bool = False
+
+
 @dataclass(frozen=True)
 class Held:
     """A private half on the token, with the key it belongs to."""
@@ -75,7 +89,7 @@ def held(session: pkcs11.Session, serial: str, token: str) -> tuple[Held, ...]:
     publics = _publics(session)
     found = []
     for private in list(session.get_objects({Attribute.CLASS: ObjectClass.PRIVATE_KEY})):
-        if _read(private, Attribute.SIGN) is False:
+        if read(private, Attribute.SIGN) is False:
             continue
         facts = tuple((name, _fact(private, attribute)) for name, attribute in _FACTS)
         for public in _halves(session, private, publics):
@@ -86,16 +100,14 @@ def held(session: pkcs11.Session, serial: str, token: str) -> tuple[Held, ...]:
 def any_always_authenticate(session: pkcs11.Session) -> bool:
     """Whether a key here wants the PIN at each signature."""
     privates = list(session.get_objects({Attribute.CLASS: ObjectClass.PRIVATE_KEY}))
-    return any(_read(p, Attribute.ALWAYS_AUTHENTICATE) for p in privates)
+    return any(read(p, Attribute.ALWAYS_AUTHENTICATE) for p in privates)
 
 
-def generate(
-    session: pkcs11.Session, mechanisms: frozenset[int], kind: KeyKind, label: str, serial: str, token: str
-) -> TokenKey:
-    """Generate, read back, and look that the key stays on the token.
+def new_place(session: pkcs11.Session, label: str, token: str) -> Place:
+    """A place of its own for a key labelled `label`.
 
     Raises:
-        TokenTrouble: E-KEY-EXISTS, E-TOKEN-MECHANISM; E-TOKEN-ANSWER, the key then being destroyed again.
+        TokenTrouble: E-KEY-EXISTS, E-TOKEN-MECHANISM.
     """
     if not label or len(label) > LONGEST_LABEL:
         raise _cannot("a key needs a label of 1 to 200 characters", token)
@@ -106,10 +118,22 @@ def generate(
             do="use that key, or destroy it first",
             code="E-KEY-EXISTS",
         )
-    identity = secrets.token_bytes(_ID_LENGTH)
-    _generate_pair(session, mechanisms, kind, label, identity, token)
-    made = [h for h in held(session, serial, token) if h.key.id == identity and h.key.label == label]
-    if len(made) != 1 or made[0].key.kind != kind:
+    return Place(secrets.token_bytes(_ID_LENGTH), label)
+
+
+def generate(
+    session: pkcs11.Session, mechanisms: frozenset[int], kind: KeyKind, place: Place, serial: str, token: str
+) -> TokenKey:
+    """Generate, read back, and look that the key stays on the token.
+
+    Raises:
+        TokenTrouble: E-TOKEN-MECHANISM; E-TOKEN-ANSWER, the key then being destroyed again.
+    """
+    _generate_pair(session, mechanisms, kind, place, token)
+    made = [
+        h for h in held(session, serial, token) if h.key.id == place.id and (place.piv or h.key.label == place.label)
+    ]
+    if len(made) != 1 or not same_kind(made[0].key.kind, kind):
         raise TokenTrouble(
             "the key that was just made can't be read back as it was asked for",
             where=str(printable(token)),
@@ -124,10 +148,16 @@ def generate(
     return made[0].key
 
 
+def same_kind(found: KeyKind, wanted: KeyKind) -> bool:
+    """Whether a key is of the kind asked for. An RSA key is told by its length; its hash is chosen at signing."""
+    rsa = "rsassa-pss-"
+    return found == wanted or (found.bits == wanted.bits and all(k.scheme.startswith(rsa) for k in (found, wanted)))
+
+
 def sign(held_key: Held, mechanisms: frozenset[int], scheme: str, message: bytes, pin: str | None) -> bytes:
     """Sign `message` by `scheme`, in the encoding TUF stores."""
     private = held_key.private
-    again = pin if _read(private, Attribute.ALWAYS_AUTHENTICATE) else None
+    again = pin if read(private, Attribute.ALWAYS_AUTHENTICATE) else None
     if not hasattr(private, "sign"):
         raise _cannot("this key is not one that signs", held_key.key.label)
     if scheme in encodings.CURVES and held_key.key.kind.scheme == scheme:
@@ -135,6 +165,8 @@ def sign(held_key: Held, mechanisms: frozenset[int], scheme: str, message: bytes
         return encodings.ecdsa_der(private.sign(digest, mechanism=Mechanism.ECDSA, pin=again), scheme)
     if scheme == encodings.ED25519 == held_key.key.kind.scheme:
         return bytes(private.sign(message, mechanism=Mechanism.EDDSA, pin=again))
+    if scheme in encodings.ML_DSA and held_key.key.kind.scheme == scheme:
+        return bytes(private.sign(encodings.ml_dsa_message(message), mechanism=Mechanism.ML_DSA, pin=again))
     if scheme.startswith("rsassa-pss-") and held_key.key.kind.scheme.startswith("rsassa-pss-"):
         return _sign_pss(private, mechanisms, scheme, message, again)
     raise _cannot(f"this key does not sign by '{printable(scheme)}'", held_key.key.label)
@@ -191,13 +223,17 @@ def key_gone(key: TokenKey) -> TokenTrouble:
 
 
 def _generate_pair(
-    session: pkcs11.Session, mechanisms: frozenset[int], kind: KeyKind, label: str, identity: bytes, token: str
+    session: pkcs11.Session, mechanisms: frozenset[int], kind: KeyKind, place: Place, token: str
 ) -> None:
-    public = {Attribute.PRIVATE: False}
-    private = {Attribute.EXTRACTABLE: False, Attribute.SENSITIVE: True, Attribute.PRIVATE: True}
+    public: dict[Attribute, Any] = {Attribute.PRIVATE: False}
+    private: dict[Attribute, Any] = {
+        Attribute.EXTRACTABLE: DEFAULT if place.piv else False,
+        Attribute.SENSITIVE: True,
+        Attribute.PRIVATE: True,
+    }
     common: dict[str, Any] = {
-        "id": identity,
-        "label": label,
+        "id": place.id,
+        "label": place.label,
         "store": True,
         "capabilities": MechanismFlag.SIGN | MechanismFlag.VERIFY,
         "public_template": public,
@@ -222,6 +258,10 @@ def _generate_pair(
         encodings.check_rsa(kind)
         _need(mechanisms, Mechanism.RSA_PKCS_KEY_PAIR_GEN, kind, token)
         session.generate_keypair(KeyType.RSA, kind.bits, mechanism=Mechanism.RSA_PKCS_KEY_PAIR_GEN, **common)
+    elif kind.scheme in encodings.ML_DSA:
+        _need(mechanisms, Mechanism.ML_DSA_KEY_PAIR_GEN, kind, token)
+        public[Attribute.PARAMETER_SET] = encodings.ML_DSA[kind.scheme].parameter_set
+        session.generate_keypair(KeyType.ML_DSA, mechanism=Mechanism.ML_DSA_KEY_PAIR_GEN, **common)
     else:
         raise _cannot(f"tokens make no key for scheme '{printable(kind.scheme, 60)}' here", token)
 
@@ -249,45 +289,49 @@ def _publics(session: pkcs11.Session) -> tuple[_Public, ...]:
 
 def _halves(session: pkcs11.Session, private: Any, publics: Iterable[_Public]) -> tuple[_Public, ...]:
     """The public halves that `private` may belong to; never none."""
-    label, identity = _label(private), _read(private, Attribute.ID) or b""
-    fitting = [p for p in publics if p.id == identity] if identity else [p for p in publics if p.label == label]
+    label, own_id = label_of(private), identity(private)
+    fitting = [p for p in publics if p.id == own_id] if own_id else [p for p in publics if p.label == label]
     narrowed = [p for p in fitting if p.label == label] or fitting
     if narrowed:
         return tuple({p.spki: p for p in narrowed}.values())
-    own = _public(private) or _certified(session, label, identity)
-    return (own or _Public(label, identity, KeyKind("unknown"), b"", None),)
+    own = _public(private) or _certified(session, label, own_id)
+    return (own or _Public(label, own_id, KeyKind("unknown"), b"", None),)
 
 
 def _public(item: Any) -> _Public | None:
     """The public key that `item` shows; None where it is of no kind that TUF knows, or can't be read."""
     try:
-        key_type = _read(item, Attribute.KEY_TYPE)
+        key_type = read(item, Attribute.KEY_TYPE)
         if key_type == KeyType.RSA:
-            modulus, exponent = _read(item, Attribute.MODULUS), _read(item, Attribute.PUBLIC_EXPONENT)
+            modulus, exponent = read(item, Attribute.MODULUS), read(item, Attribute.PUBLIC_EXPONENT)
             bits, spki = encodings.rsa_spki(modulus or b"", exponent or b"")
             kind = KeyKind("rsassa-pss-sha256", bits)
         elif key_type in (KeyType.EC, KeyType.EC_EDWARDS):
-            params, point = _read(item, Attribute.EC_PARAMS), _read(item, Attribute.EC_POINT)
+            params, point = read(item, Attribute.EC_PARAMS), read(item, Attribute.EC_POINT)
             scheme, spki = encodings.ec_spki(params or b"", point or b"")
+            kind = KeyKind(scheme)
+        elif key_type == KeyType.ML_DSA:
+            parameter_set, value = read(item, Attribute.PARAMETER_SET), read(item, Attribute.VALUE)
+            scheme, spki = encodings.ml_dsa_spki(parameter_set, value or b"")
             kind = KeyKind(scheme)
         else:
             return None
     except TokenTrouble:
         return None
-    return _Public(_label(item), _read(item, Attribute.ID) or b"", kind, spki, item)
+    return _Public(label_of(item), identity(item), kind, spki, item)
 
 
-def _certified(session: pkcs11.Session, label: str, identity: bytes) -> _Public | None:
+def _certified(session: pkcs11.Session, label: str, own_id: bytes) -> _Public | None:
     """From a certificate of the same id, for tokens that keep no public key object."""
-    if not identity:
+    if not own_id:
         return None
     from cryptography import x509  # noqa: PLC0415 - a fifth of the child's start, for the few tokens that need it
 
-    for item in list(session.get_objects({Attribute.CLASS: ObjectClass.CERTIFICATE, Attribute.ID: identity})):
+    for item in list(session.get_objects({Attribute.CLASS: ObjectClass.CERTIFICATE, Attribute.ID: own_id})):
         try:
-            public = x509.load_der_x509_certificate(_read(item, Attribute.VALUE) or b"").public_key()
+            public = x509.load_der_x509_certificate(read(item, Attribute.VALUE) or b"").public_key()
             spki = public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-            return _Public(label, identity, encodings.kind_of(public), spki, item)
+            return _Public(label, own_id, encodings.kind_of(public), spki, item)
         except (ValueError, TokenTrouble):
             continue
     return None
@@ -298,17 +342,30 @@ def _token_key(public: _Public, serial: str, token: str, facts: tuple[tuple[str,
     return TokenKey(uri, public.label, public.id, public.spki, public.kind, facts)
 
 
-def _label(item: Any) -> str:
-    value = _read(item, Attribute.LABEL)
+def spki(item: Any) -> bytes | None:
+    """SubjectPublicKeyInfo of a public key object; None where it is of no kind that TUF knows."""
+    found = _public(item)
+    return found.spki if found else None
+
+
+def identity(item: Any) -> bytes:
+    """CKA_ID, raw; empty where there is none."""
+    value = read(item, Attribute.ID)
+    return value if isinstance(value, bytes) else b""
+
+
+def label_of(item: Any) -> str:
+    """CKA_LABEL; empty where there is none."""
+    value = read(item, Attribute.LABEL)
     return value if isinstance(value, str) else ""
 
 
 def _fact(item: Any, attribute: Attribute) -> str:
-    value = _read(item, attribute)
+    value = read(item, attribute)
     return "untold" if value is None else "yes" if value else "no"
 
 
-def _read(item: Any, attribute: Attribute) -> Any:
+def read(item: Any, attribute: Attribute) -> Any:
     """An attribute, or None where the token does not tell or tells nonsense. A lost token is no such answer."""
     try:
         return item[attribute]

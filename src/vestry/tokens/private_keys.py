@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from typing import TypeAlias
 
@@ -11,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, paddin
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 from vestry.errors import TokenTrouble
-from vestry.tokens.encodings import CURVES, ED25519, check_rsa, hash_algorithm
+from vestry.tokens.encodings import CURVES, ED25519, check_rsa, hash_algorithm, ml_dsa_message
 from vestry.tokens.token import KeyKind
 
 MlDsa: TypeAlias = type[mldsa.MLDSA44PrivateKey] | type[mldsa.MLDSA65PrivateKey] | type[mldsa.MLDSA87PrivateKey]
@@ -57,7 +56,7 @@ def sign(key: PrivateKeyTypes, scheme: str, message: bytes) -> bytes:
         algorithm = hash_algorithm(scheme)
         return key.sign(message, padding.PSS(padding.MGF1(algorithm), algorithm.digest_size), algorithm)
     if scheme in _MLDSA and isinstance(key, _MLDSA[scheme]):
-        return key.sign(b"tuf\x01" + hashlib.sha512(message).digest())
+        return key.sign(ml_dsa_message(message))
     raise _unknown(scheme)
 
 

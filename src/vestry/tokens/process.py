@@ -20,7 +20,16 @@ from vestry.text import printable
 from vestry.tokens import messages
 from vestry.tokens.children import Child
 from vestry.tokens.messages import Frame, FrameError, Named
-from vestry.tokens.token import KeyKind, Pin, Token, TokenInfo, TokenKey, Unlocked
+from vestry.tokens.token import (
+    KeyKind,
+    Pin,
+    Token,
+    TokenCertificate,
+    TokenInfo,
+    TokenKey,
+    TokenObject,
+    Unlocked,
+)
 
 T = TypeVar("T")
 
@@ -84,6 +93,21 @@ class _Pkcs11Token:
         answer = self._line.ask(Frame({"do": "public_keys", **messages.named_to(self._named)}))
         return self._line.decoded(lambda: _keys(answer))
 
+    def objects(self) -> tuple[TokenObject, ...]:
+        answer = self._line.ask(Frame({"do": "objects", **messages.named_to(self._named)}))
+        return self._line.decoded(lambda: _objects(answer))
+
+    def certificates(self) -> tuple[TokenCertificate, ...]:
+        answer = self._line.ask(Frame({"do": "certificates", **messages.named_to(self._named)}))
+        listed = messages.objects
+        return self._line.decoded(
+            lambda: tuple(messages.certificate_from(c) for c in listed(answer.head, "certificates"))
+        )
+
+    def kinds(self) -> tuple[KeyKind, ...]:
+        answer = self._line.ask(Frame({"do": "kinds", **messages.named_to(self._named)}))
+        return self._line.decoded(lambda: tuple(messages.kind_from(k) for k in messages.objects(answer.head, "kinds")))
+
     def initialise(self, label: str, so_pin: Pin, pin: Pin) -> Token:
         head = {"do": "initialise", **messages.named_to(self._named), "new_label": label}
         answer = self._line.ask(Frame(head, (so_pin.reveal(), pin.reveal())))
@@ -115,6 +139,10 @@ class _Pkcs11Unlocked:
     def keys(self) -> tuple[TokenKey, ...]:
         answer = self._ask({"do": "keys"})
         return self._line.decoded(lambda: _keys(answer))
+
+    def objects(self) -> tuple[TokenObject, ...]:
+        answer = self._ask({"do": "all_objects"})
+        return self._line.decoded(lambda: _objects(answer))
 
     def generate(self, kind: KeyKind, label: str) -> TokenKey:
         answer = self._ask({"do": "generate", "scheme": kind.scheme, "bits": kind.bits, "key_label": label})
@@ -266,6 +294,10 @@ _DOING = {
     "tokens": "list its tokens",
     "info": "describe a token",
     "public_keys": "list public keys",
+    "certificates": "list certificates",
+    "kinds": "say what keys it makes",
+    "objects": "list what shows",
+    "all_objects": "list all it holds",
     "initialise": "erase a token",
     "login": "check a PIN",
     "keys": "list keys",
@@ -282,6 +314,10 @@ def _named(info: TokenInfo) -> Named:
 
 def _keys(answer: Frame) -> tuple[TokenKey, ...]:
     return tuple(messages.key_from(k) for k in messages.objects(answer.head, "keys"))
+
+
+def _objects(answer: Frame) -> tuple[TokenObject, ...]:
+    return tuple(messages.object_from(o) for o in messages.objects(answer.head, "objects"))
 
 
 def _one(items: tuple[T, ...]) -> T:

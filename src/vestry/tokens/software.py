@@ -11,6 +11,7 @@ one and then lets token.json point at it. The count of tries is written down, an
 
 from __future__ import annotations
 
+import hashlib
 import re
 import secrets
 from collections.abc import Iterator, Mapping
@@ -27,7 +28,17 @@ from vestry.text import printable
 from vestry.tokens import private_keys
 from vestry.tokens import software_files as files
 from vestry.tokens.software_files import SCRYPT_N, TRIES
-from vestry.tokens.token import KeyKind, Pin, Token, TokenInfo, TokenKey, Unlocked
+from vestry.tokens.token import (
+    RSA_BITS,
+    KeyKind,
+    Pin,
+    Token,
+    TokenCertificate,
+    TokenInfo,
+    TokenKey,
+    TokenObject,
+    Unlocked,
+)
 
 SHORTEST_PIN, LONGEST_PIN = 4, 255
 _KEY_FORMAT = "vestry software key 1"
@@ -73,6 +84,9 @@ class SoftwareSource:
             paths = sorted(p for p in self._folder.iterdir() if not p.name.startswith("."))
             return tuple(_SoftwareToken(p, self._scrypt_n) for p in paths if (p / "token.json").is_file())
 
+    def cancel(self) -> None:
+        """Nothing here makes anyone wait."""
+
     def close(self) -> None:
         """Nothing is held open."""
 
@@ -97,10 +111,25 @@ class _SoftwareToken:
             pin_ready=bool(state.epoch),
             tries="" if left is None else {0: "locked", 1: "last", TRIES: "ok"}.get(left, "low"),
             tries_left=left,
+            pin_least=SHORTEST_PIN,
+            pin_most=LONGEST_PIN,
         )
 
     def public_keys(self) -> tuple[TokenKey, ...]:
         return files.keys(self._path, self._only())
+
+    def objects(self) -> tuple[TokenObject, ...]:
+        return _objects(self.public_keys())
+
+    def certificates(self) -> tuple[TokenCertificate, ...]:
+        return ()
+
+    def kinds(self) -> tuple[KeyKind, ...]:
+        return tuple(
+            KeyKind(scheme, bits)
+            for scheme in private_keys.SCHEMES
+            for bits in (RSA_BITS if scheme.startswith("rsa") else (0,))
+        )
 
     def initialise(self, label: str, so_pin: Pin, pin: Pin) -> Token:
         state = self._only()
@@ -186,6 +215,9 @@ class _SoftwareUnlocked:
     def keys(self) -> tuple[TokenKey, ...]:
         return files.keys(self._path, self._state())
 
+    def objects(self) -> tuple[TokenObject, ...]:
+        return tuple(TokenObject("private key", k.label, k.id, hashlib.sha256(k.spki).hexdigest()) for k in self.keys())
+
     def generate(self, kind: KeyKind, label: str) -> TokenKey:
         state = self._state()
         if not label or len(label) > 200:
@@ -267,6 +299,10 @@ class _SoftwareUnlocked:
 
     def __repr__(self) -> str:
         return f"<software token {self._path.name}, unlocked>"
+
+
+def _objects(keys: tuple[TokenKey, ...]) -> tuple[TokenObject, ...]:
+    return tuple(TokenObject("private key", k.label, k.id, hashlib.sha256(k.spki).hexdigest()) for k in keys)
 
 
 def _derive(state: files.State, pin: Pin) -> bytes:

@@ -14,6 +14,10 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from vestry.text import printable
+
+RSA_BITS = (2048, 3072, 4096)
+
 
 class Pin:
     """A PIN on its short way from the keyboard to the token. It has no useful `repr` and can be wiped."""
@@ -77,6 +81,10 @@ class TokenInfo:
 
     `tries` is ``"ok"``, ``"low"``, ``"last"``, ``"locked"`` or ``""`` where the token does not tell; `tries_left` the
     exact number, where it does. `pin_ready` says that a user PIN is set.
+
+    `reset` says what `Token.initialise` takes as its second secret: ``"so-pin"``, ``"puk"`` (PIV: the PIN's unblocking
+    key; the management key is then random, and dies with the module's process), or ``""`` where only the maker's own
+    tool initialises. `pin_least` and `pin_most` bound a PIN in bytes; 0 where the token does not tell.
     """
 
     module: str
@@ -90,6 +98,40 @@ class TokenInfo:
     pin_ready: bool
     tries: str = ""
     tries_left: int | None = None
+    reset: str = "so-pin"
+    pin_least: int = 0
+    pin_most: int = 0
+
+
+@dataclass(frozen=True)
+class TokenObject:
+    """Anything that a token lists: what survives an initialisation must be among these.
+
+    `kind` is ``"private key"``, ``"public key"``, ``"certificate"``, ``"secret key"``, ``"data"`` or ``"other"``.
+    `sha256` is that of the SubjectPublicKeyInfo, certificate or data, in hex; empty where the token does not show it.
+    `device`: it belongs to the device itself (the maker's attestation key), and no initialisation removes it.
+    """
+
+    kind: str
+    label: str
+    id: bytes
+    sha256: str = ""
+    device: bool = False
+
+    def __str__(self) -> str:
+        named = f" '{printable(self.label, 60)}'" if self.label else ""
+        return f"{self.kind}{named}, id {self.id.hex() or '(none)'}" + (
+            f", sha256 {self.sha256}" if self.sha256 else ""
+        )
+
+
+@dataclass(frozen=True)
+class TokenCertificate:
+    """An X.509 certificate that a token shows without a PIN: DER, with the label and id that it goes by there."""
+
+    label: str
+    id: bytes
+    der: bytes
 
 
 class Unlocked(Protocol):
@@ -97,6 +139,9 @@ class Unlocked(Protocol):
 
     def keys(self) -> tuple[TokenKey, ...]:
         """All signing keys with a private half here."""
+
+    def objects(self) -> tuple[TokenObject, ...]:
+        """Everything the token lists after login, keys that sign and all else."""
 
     def generate(self, kind: KeyKind, label: str) -> TokenKey:
         """Generate on the token: sensitive, not extractable, sign only; read the public half back.
@@ -122,8 +167,18 @@ class Token(Protocol):
     def public_keys(self) -> tuple[TokenKey, ...]:
         """Keys that show without a PIN; where a token shows none before login, an empty tuple."""
 
+    def objects(self) -> tuple[TokenObject, ...]:
+        """Everything that it lists without a PIN."""
+
+    def certificates(self) -> tuple[TokenCertificate, ...]:
+        """Certificates that show without a PIN, attestations among them."""
+
+    def kinds(self) -> tuple[KeyKind, ...]:
+        """What it can generate and sign with, as far as it tells: RSA once for each length in `RSA_BITS`."""
+
     def initialise(self, label: str, so_pin: Pin, pin: Pin) -> Token:
-        """Erase everything on it, set label, SO PIN and PIN. Returns the token as it now presents itself.
+        """Erase everything on it, set label, the second secret that `TokenInfo.reset` names, and the PIN. Returns the
+        token as it now presents itself.
 
         Raises:
             TokenTrouble: not possible on this module, or it went wrong; `unknown` where it may have happened.
@@ -142,6 +197,9 @@ class TokenSource(Protocol):
 
     def tokens(self) -> tuple[Token, ...]:
         """Tokens present now, blank ones included (their `initialised` is false)."""
+
+    def cancel(self) -> None:
+        """End what a token is doing, from any thread; whoever waits for it gets E-TOKEN-CANCELLED."""
 
     def close(self) -> None:
         """Let go of module and child process."""

@@ -36,6 +36,10 @@ class KeyUri:
     model: str = ""
 
 
+ANY = KeyUri()
+"""A reference that says nothing, and so fits everything."""
+
+
 def build(key: KeyUri) -> str:
     """The URI of `key`; attributes in a fixed order, `id` with every byte percent-encoded (RFC 7512 2.3)."""
     parts = [
@@ -89,3 +93,9 @@ def parse(text: str) -> KeyUri:
 def _rejected(what: str, text: str) -> InputRejected:
     do = "take the reference from the transcript"
     return InputRejected(what, where=printable(text[:80]), do=do, code="E-KEY-URI")
+
+
+def fits(like: KeyUri, key: KeyUri) -> bool:
+    """Whether `key` shows everything that `like` says; what `like` leaves out is not compared (RFC 7512, 2.6)."""
+    names = ("serial", "token", "id", "object", "manufacturer", "model")
+    return all(getattr(like, name) in ("", b"", getattr(key, name)) for name in names)

@@ -45,6 +45,7 @@ class CeremonyScreen(Screen[None]):
         self._amiss = ""
         self._pane: Pane | None = None
         self._busy, self._busy_for = "", 0
+        self._cancel: Callable[[], None] | None = None
 
     @property
     def pane(self) -> Pane | None:
@@ -95,9 +96,10 @@ class CeremonyScreen(Screen[None]):
 
     def on_waiting(self, message: Waiting) -> None:
         """A device is at work, or has finished."""
-        self._busy, self._busy_for = message.what, 0
+        self._busy, self._busy_for, self._cancel = message.what, 0, message.cancel
         if self._pane is None:
             self._rest()
+            self.query_one("#keys", LineView).show(self._keys)
 
     async def on_asked(self, message: Asked) -> None:
         """Put a question."""
@@ -146,6 +148,8 @@ class CeremonyScreen(Screen[None]):
             self.app.push_screen(help_dialog(text_of(name), self._glyphs, _MORE))
         elif event.key == "f2":
             self._note()
+        elif event.key == "f8" and self._pane is None and self._cancel is not None:
+            self._cancel()
         elif event.key == "f3" and self._pane is not None and self._pane.digest:
             self.app.push_screen(digest_dialog(self._pane.digest, self._glyphs))
         elif event.key in ("pageup", "pagedown", "up", "down"):
@@ -238,6 +242,8 @@ class CeremonyScreen(Screen[None]):
             keys.append(key("F2", "note an exception"))
             if self._pane.digest:
                 keys.append(key("F3", "digest and QR"))
+        elif self._cancel is not None:
+            keys.append(key("F8", "stop waiting for the token"))
         keys.append(key("Esc", "stop here"))
         return packed(keys, width)
 

@@ -76,9 +76,9 @@ class Troubled(Message):
 class Waiting(Message):
     """A device is at work; an empty text ends it."""
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str, cancel: Callable[[], None] | None = None) -> None:
         super().__init__()
-        self.what = what
+        self.what, self.cancel = what, cancel
 
 
 class Ended(Message):
@@ -125,9 +125,9 @@ class ScreenFront:
         """Three lines, which stay until someone has read them."""
         self._await(lambda reply: Troubled(error, meaning, reply))
 
-    def waiting(self, what: str) -> None:
+    def waiting(self, what: str, cancel: Callable[[], None] | None = None) -> None:
         """A device is at work."""
-        self._post(Waiting(what))
+        self._post(Waiting(what, cancel))
 
     def _await(self, message: Callable[[Reply], Message]) -> object:
         reply = Reply()
