@@ -225,7 +225,12 @@ BAD: list[tuple[str, str, str, tuple[str, ...]]] = [
         '"timestamp"',
         ("'timestamp'", "root, targets, bins"),
     ),
-    ('scheme = "rsassa-pss-sha256"', 'scheme = "rsassa-pss-sha256"\nbits = 1024', "bits", ("1024", "2048, 3072 or 4096")),
+    (
+        'scheme = "rsassa-pss-sha256"',
+        'scheme = "rsassa-pss-sha256"\nbits = 1024',
+        "bits",
+        ("1024", "2048, 3072 or 4096"),
+    ),
     ('scheme = "ecdsa-sha2-nistp256"', 'scheme = "ed25519"\nbits = 256', "bits", ("bits is for RSA alone",)),
     ('scheme = "ecdsa-sha2-nistp256"\n', "", '[[keys]]\nname = "alice-root"', ("scheme is missing",)),
     ('scheme = "ecdsa-sha2-nistp256"', 'keyid = "xyz"', "xyz", ("keyid 'xyz' is not a key id",)),

@@ -11,6 +11,7 @@ from vestry.ceremony.script import Script, TokenSpec
 from vestry.errors import TokenTrouble
 from vestry.metadata.keys import Key
 from vestry.text import printable
+from vestry.tokens import plugins
 from vestry.tokens.inventory import find_module, open_source
 from vestry.tokens.software import SoftwareSource
 from vestry.tokens.token import Token, TokenInfo, TokenSource
@@ -126,10 +127,17 @@ class Bench:
         return found[0]
 
     def _source(self, spec: TokenSpec) -> TokenSource:
-        path = self._software if spec.use == "software" else find_module(spec.module)
-        place = f"{spec.use}:{path.resolve()}"  # one module by two paths must not be initialised twice
+        if spec.use == "software":
+            return self._opened(f"software:{self._software.resolve()}", lambda: SoftwareSource(self._software))
+        if spec.use == "plugin":
+            return self._opened(f"plug-in:{spec.module}", lambda: plugins.open_plugin(spec.module))
+        path = find_module(spec.module)
+        # One module by two paths must not be initialised twice.
+        return self._opened(f"pkcs11:{path.resolve()}", lambda: open_source(path))
+
+    def _opened(self, place: str, opener: Callable[[], TokenSource]) -> TokenSource:
         if place not in self._sources:
-            self._sources[place] = SoftwareSource(path) if spec.use == "software" else open_source(path)
+            self._sources[place] = opener()
         return self._sources[place]
 
 

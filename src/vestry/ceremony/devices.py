@@ -50,7 +50,7 @@ def read_tokens(source: Source, data: Mapping[str, Any], people: tuple[s.Person,
         item.only(("name", "holder", "use", "module", "serial", "uri", "security_officer", "erase", "attestation"))
         name = _ascii(item, "name", item.text("name", "alice", longest=32))
         holder = item.named("holder", holders, "person", "[[people]]")
-        use = item.choice("use", ("pkcs11", "software"))
+        use = cast("s.Use", item.choice("use", ("pkcs11", "software", "plugin")))
         officer = item.choice("security_officer", ("holder", "forgotten"), default="forgotten")
         serial = _ascii(item, "serial", item.text("serial", "12345678", longest=64)) if item.has("serial") else ""
         like = _uri(item, "pkcs11:serial=12345678;token=root") if item.has("uri") else uri.ANY
@@ -63,7 +63,7 @@ def read_tokens(source: Source, data: Mapping[str, Any], people: tuple[s.Person,
             s.TokenSpec(
                 name,
                 holder,
-                "software" if use == "software" else "pkcs11",
+                use,
                 _module(item, use),
                 serial or like.serial,
                 "holder" if officer == "holder" else "forgotten",

@@ -107,6 +107,7 @@ def _bundle(state: State, role: str) -> Mapping[str, bytes]:
         trusted=_trusted(state, role),
         holders=_holders(state, role),
         repository=state.script.repository,
+        certificates=_certificates(state, role),
     )
 
 
@@ -119,6 +120,11 @@ def _trusted(state: State, role: str) -> Document | None:
 def _holders(state: State, role: str) -> Mapping[str, str]:
     asked = {key.keyid for authority in state.authorities(role) for key in authority.keys}
     return {keyid: name for keyid, name in holders(state).items() if keyid in asked}
+
+
+def _certificates(state: State, role: str) -> Mapping[str, str]:
+    asked = {key.keyid for authority in state.authorities(role) for key in authority.keys}
+    return {k.keyid: "".join(k.certificates) for k in state.keys.values() if k.keyid in asked and k.certificates}
 
 
 def _file_safe(name: str) -> str:

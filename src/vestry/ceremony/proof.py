@@ -8,7 +8,7 @@ What the client refuses stops the ceremony before a token is touched.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,7 +17,6 @@ from urllib.parse import urlsplit
 
 import tuf
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from securesystemslib.exceptions import StorageError
 from securesystemslib.signer import CryptoSigner, SSlibKey
 from tuf.api.exceptions import DownloadError, DownloadHTTPError, RepositoryError
@@ -26,11 +25,13 @@ from tuf.ngclient import FetcherInterface, Updater
 
 from vestry.ceremony.drafts import drafted_roles
 from vestry.ceremony.state import State
-from vestry.errors import Refused
+from vestry.errors import Refused, TokenTrouble
 from vestry.metadata import document
 from vestry.metadata.canonical import encode
 from vestry.metadata.document import Document
 from vestry.metadata.keys import Key
+from vestry.tokens import private_keys
+from vestry.tokens.token import KeyKind
 
 CLIENT = f"python-tuf {tuf.__version__}"
 _BASE = "https://walk.invalid"  # never looked up: the fetcher below has no network
@@ -188,23 +189,12 @@ def _bin_of(bins: Signed) -> str:
     return str(found[0])
 
 
-_CURVES: Mapping[str, Callable[[], ec.EllipticCurve]] = {
-    "ecdsa-sha2-nistp256": ec.SECP256R1,
-    "ecdsa-sha2-nistp384": ec.SECP384R1,
-    "ecdsa-sha2-nistp521": ec.SECP521R1,
-}
-
-
 def _throwaway(key: Key) -> CryptoSigner:
-    private: ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
-    if key.scheme in _CURVES:
-        private = ec.generate_private_key(_CURVES[key.scheme]())
-    elif key.scheme == "ed25519":
-        private = ed25519.Ed25519PrivateKey.generate()
-    elif key.keytype == "rsa":
-        private = rsa.generate_private_key(65537, key.bits)
-    else:
-        raise ValueError(f"no throwaway key of scheme {key.scheme}")
+    kind = KeyKind(key.scheme, key.bits if key.keytype == "rsa" else 0)
+    try:
+        private: Any = private_keys.generate(kind)
+    except TokenTrouble:
+        raise ValueError(f"no throwaway key of scheme {key.scheme}") from None
     return CryptoSigner(private, SSlibKey.from_crypto(private.public_key(), scheme=key.scheme))
 
 

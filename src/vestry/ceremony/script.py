@@ -13,6 +13,7 @@ from vestry.tokens.uri import ANY, KeyUri
 
 Office = Literal["administrator", "holder", "witness"]
 Kind = Literal["root", "rotation"]
+Use = Literal["pkcs11", "software", "plugin"]
 Attestation = Literal["wanted", "required", "files", "none"]
 
 
@@ -26,17 +27,18 @@ class Person:
 
 @dataclass(frozen=True)
 class TokenSpec:
-    """A token by the script's own name for it. `module` is a well-known name (``softhsm2``, ``ykcs11``, ``opensc``) or
-    an absolute path; empty for software tokens. `serial` is empty where it is only known once initialised.
-    `security_officer` says what becomes of the SO PIN (on PIV, the PUK): typed by the holder, or random and forgotten.
-    A token that is not to `erase` keeps its keys and PIN, and must show what `like` (RFC 7512) says. `attestation`
-    says whether a maker's proof of each new key is looked for on the device, must hold, comes as files, or is not
-    asked for.
+    """A token by the script's own name for it.
+
+    `module` is a well-known name (``softhsm2``, ``ykcs11``, ``opensc``) or an absolute path, or the name of a plug-in;
+    empty for software tokens. `serial` is empty where it is only known once initialised. `security_officer` says what
+    becomes of the SO PIN (on PIV, the PUK): typed by the holder, or random and forgotten. A token that is not to
+    `erase` keeps its keys and PIN, and must show what `like` (RFC 7512) says. `attestation` says whether a maker's
+    proof of each new key is looked for on the device, must hold, comes as files, or is not asked for.
     """
 
     name: str
     holder: str
-    use: Literal["pkcs11", "software"]
+    use: Use
     module: str = ""
     serial: str = ""
     security_officer: Literal["holder", "forgotten"] = "forgotten"

@@ -44,6 +44,13 @@ def _whole(text: str) -> int:
     return int(text)
 
 
+def _pin_length(text: str) -> int:
+    """A length for a PIN."""
+    if not 6 <= (length := _whole(text)) <= 64:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a length from 6 to 64")
+    return length
+
+
 def _rehearse(p: argparse.ArgumentParser) -> None:
     p.add_argument("--into", metavar="DIR", help="where to keep it (default: rehearsal-<date> here)")
     p.add_argument("--holders", type=_whole, default=5, metavar="N", help="root key holders (default: 5)")
@@ -53,6 +60,7 @@ def _rehearse(p: argparse.ArgumentParser) -> None:
 
 def _check(p: argparse.ArgumentParser) -> None:
     p.add_argument("script", metavar="SCRIPT", help="a ceremony script (TOML)")
+    p.add_argument("--desk", action="store_true", help="the script alone; do not look at tokens")
     _inputs(p)
 
 
@@ -116,6 +124,20 @@ def _sources(p: argparse.ArgumentParser) -> None:
     )
 
 
+def _tokens(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--prove", action="store_true", help="a drill: have every key sign a fresh challenge, and record it")
+    p.add_argument("--root", metavar="ROOT", help="with --prove: the root (file or bundle) whose keys are to be there")
+    p.add_argument("--record", metavar="FILE", help="with --prove: where the record goes (default: drill-<date>.json)")
+    p.add_argument("--token", metavar="SERIAL", action="append", default=[], help="only this token; repeatable")
+    _sources(p)
+
+
+def _pin(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--dice", action="store_true", help="from rolls of dice that you type, not from the machine")
+    p.add_argument("--length", type=_pin_length, default=8, metavar="N", help="characters, 6 to 64 (default: 8)")
+    p.add_argument("--letters", action="store_true", help="letters and digits, none mistaken for another")
+
+
 def _verify(p: argparse.ArgumentParser) -> None:
     p.add_argument("paths", nargs="+", metavar="BUNDLE|REPOSITORY|FILE", help="what to verify; files are put in order")
 
@@ -157,7 +179,8 @@ _FILL: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "export": _export,
     "import": _import,
     "replay": _replay,
-    "tokens": _sources,
+    "tokens": _tokens,
+    "pin": _pin,
     "preflight": _nothing,
 }
 

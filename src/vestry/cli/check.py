@@ -1,4 +1,4 @@
-"""``vestry check``: is a ceremony script whole, and in an order that can work."""
+"""``vestry check``: is a ceremony script whole, in an order that can work, and do the tokens here fit it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from vestry.ceremony import order, reading
-from vestry.ceremony.problem import Problem
+from vestry.ceremony import order, present, reading
+from vestry.ceremony.bench import Bench
+from vestry.ceremony.problem import Case, Problem
 from vestry.ceremony.script import Script
 from vestry.cli import output
 from vestry.cli.documents import named_inputs
@@ -19,7 +20,11 @@ from vestry.text import printable
 def run(args: argparse.Namespace) -> int:
     """Check; 1 where something must be mended first, 2 where the script or an input of it cannot be read."""
     script, inputs = reading.load(Path(args.script), inputs=named_inputs(args.input))
-    problems = order.check(script, inputs, today=datetime.now(UTC).date())
+    today = datetime.now(UTC).date()
+    problems = list(order.check(script, inputs, today=today))
+    if not args.desk:
+        with Bench(script, Path(args.script).parent) as bench:
+            problems += present.look(Case(script, inputs), bench, day=today.isoformat())
     ok = not any(p.severity == "stop" for p in problems)
     if args.json:
         found = [p.to_dict() for p in problems]

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from vestry.errors import InputRejected
-from vestry.media import bundle
+from vestry.media import bundle, evidence
 from vestry.media.bundle import Bundle
 from vestry.metadata import document, intake
 from vestry.metadata.document import Document
 from vestry.metadata.keys import Key
 from vestry.text import printable
+from vestry.tokens import certificates
 
 FILE_LIMIT = 64 << 20
 _PEM_LIMIT = 64 << 10
@@ -22,8 +25,22 @@ def read_document(path: Path) -> Document:
     return document.read(intake.read_file(path, limit=FILE_LIMIT), where=printable(str(path), 200))
 
 
+@dataclass(frozen=True)
+class Given:
+    """A public key that a file gave; where the file is a certificate for it, that too, as PEM."""
+
+    key: Key
+    certificate: str = ""
+    said: str = ""
+
+
 def read_public_key(path: Path) -> Key:
-    """One public key in PEM.
+    """One public key in PEM, or that of one X.509 certificate in PEM; see `read_given`."""
+    return read_given(path).key
+
+
+def read_given(path: Path) -> Given:
+    """One public key in PEM, or one X.509 certificate in PEM, whose key counts and whose words are kept.
 
     Raises:
         InputRejected: it is none, or a private one, which has no place here.
@@ -37,8 +54,23 @@ def read_public_key(path: Path) -> Key:
             do="give the public key",
             code="E-KEY-PRIVATE",
         )
+    if raw.lstrip().startswith(b"-----BEGIN CERTIFICATE-----"):
+        return _certified(raw, where)
     # PEM is ASCII (RFC 7468); anything else in the file is then refused by the parser, which names the file.
-    return Key.from_pem(raw.decode("ascii", "replace"), where=where)
+    return Given(Key.from_pem(raw.decode("ascii", "replace"), where=where))
+
+
+def _certified(raw: bytes, where: str) -> Given:
+    try:
+        (der,) = evidence.split(raw.decode("ascii"))
+    except ValueError:
+        raise InputRejected(
+            "this is not one X.509 certificate in PEM", where=where, do="give one certificate, or the key", code="E-KEY"
+        ) from None
+    seen = certificates.read(der)
+    if seen is None:
+        raise InputRejected("this certificate can't be read", where=where, do="give the public key", code="E-KEY")
+    return Given(Key.from_spki(seen.spki, where=where), certificates.pem(der), seen.line(datetime.now(UTC)))
 
 
 def bundle_folder(path: Path) -> Path | None:

@@ -28,7 +28,8 @@ VERBS = {
     "export": "write a bundle to a drive, and read it back",
     "import": "take a bundle from a drive",
     "replay": "give every event of a transcript its verdict",
-    "tokens": "list tokens and their keys",
+    "tokens": "list tokens and their keys, or have them prove themselves",
+    "pin": "draw a PIN, by the machine or by dice",
     "preflight": "is this machine fit for a ceremony",
 }
 

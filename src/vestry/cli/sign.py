@@ -25,6 +25,7 @@ from vestry.metadata.keys import Key
 from vestry.metadata.review import Review, Reviewed, conclude
 from vestry.plain.prompts import Prompts
 from vestry.text import printable, words
+from vestry.tokens import certificates
 from vestry.tokens.token import Token, TokenInfo, TokenSource
 
 _WORDS_TYPED = 2
@@ -48,12 +49,16 @@ def run(args: argparse.Namespace) -> int:
         key, token = choose(opened, found, wanted=args.key, serial=args.token)
         front.tell(f"Key {key.keyid} of {holder(opened, key.keyid) or 'an unnamed holder'}")
         front.tell(describe(token.info))
+        vouching = _certificates(token, key)
+        for der in vouching:
+            if (seen := certificates.read(der)) is not None:
+                front.tell(seen.line(datetime.now(UTC)))
         for line in decided_by(opened):
             front.tell(line)
         reviewed = read(front, review)
         confirm(front, review)
         signature = _sign(front, reviewed, key, token)
-    after = bundle.add_signature(opened, signature)
+    after = bundle.add_signature(opened, signature, "".join(certificates.pem(der) for der in vouching))
     _report(args, after, signature)
     return int(ExitStatus.DONE)
 
@@ -172,6 +177,12 @@ def _sign(front: Front, reviewed: Reviewed, key: Key, token: Token) -> Signature
     finally:
         pin.wipe()
         front.waiting("")
+
+
+def _certificates(token: Token, key: Key) -> tuple[bytes, ...]:
+    """The certificates on the token that are for `key`, as DER: its own, and its maker's attestation."""
+    found = (c.der for c in token.certificates())
+    return tuple(der for der in found if (seen := certificates.read(der)) is not None and seen.spki == key.spki)
 
 
 def _held(token: Token, candidates: Sequence[Key]) -> list[Key]:

@@ -40,7 +40,7 @@ def opened(software: str | None, modules: Sequence[str]) -> Iterator[tuple[list[
                 )
             add(SoftwareSource(folder))
         for name in modules:
-            add(inventory.open_source(inventory.find_module(name)))
+            add(inventory.open_named(name))
         if software is None and not modules:
             for path in inventory.modules():
                 try:

@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
 from vestry.cli import output
-from vestry.cli.documents import bundle_folder, read_document, read_public_key
+from vestry.cli.documents import bundle_folder, read_document, read_given, read_public_key
 from vestry.errors import ExitStatus, InputRejected, NotTrusted
 from vestry.media import bundle
 from vestry.metadata import document, drafting
@@ -28,10 +28,13 @@ Roles = dict[str, tuple[int, Sequence[Key]]]
 
 @dataclass(frozen=True)
 class Named:
-    """Keys in the order given, and the holder's name of each by key id."""
+    """Keys in the order given, and the holder's name of each by key id; the certificates (PEM) that some came in, by
+    key id, and a note on each."""
 
     keys: tuple[Key, ...] = ()
     holders: tuple[tuple[str, str], ...] = ()
+    certificates: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def run(args: argparse.Namespace) -> int:
@@ -54,8 +57,9 @@ def run(args: argparse.Namespace) -> int:
         kept = document.keys(document.read(raw, where="the draft"))
         names = {keyid: name for keyid, name in known.items() if keyid in kept}
         names |= dict(root_keys.holders + targets_keys.holders)
-    made = bundle.create(into, role="root", unsigned=raw, trusted=trusted, holders=names)
-    _report(args, made, notes)
+    certificates = dict(root_keys.certificates + targets_keys.certificates)
+    made = bundle.create(into, role="root", unsigned=raw, trusted=trusted, holders=names, certificates=certificates)
+    _report(args, made, (*notes, *root_keys.notes, *targets_keys.notes))
     return int(ExitStatus.DONE)
 
 
@@ -213,17 +217,23 @@ def named_keys(pairs: Sequence[str], option: str) -> Named:
     """``NAME=PEM`` pairs; the same key twice is refused, since it would count once."""
     keys: list[Key] = []
     holders: list[tuple[str, str]] = []
+    certificates: list[tuple[str, str]] = []
+    notes: list[str] = []
     for pair in pairs:
         name, found, path = pair.partition("=")
         if not (name.strip() and found and path):
             raise _usage(f"'{printable(pair, 80)}' is not NAME=PEM", option)
-        key = read_public_key(Path(path))
+        given = read_given(Path(path))
+        key = given.key
         twice = [n for n, k in zip((h for _, h in holders), keys, strict=True) if k.fingerprint == key.fingerprint]
         if twice:
             raise _usage(f"{printable(twice[0], 60)} and {printable(name, 60)} have the same key", option)
         keys.append(key)
         holders.append((key.keyid, name.strip()))
-    return Named(tuple(keys), tuple(holders))
+        if given.certificate:
+            certificates.append((key.keyid, given.certificate))
+            notes.append(f"{printable(name.strip(), 60)}'s key comes in a {given.said}")
+    return Named(tuple(keys), tuple(holders), tuple(certificates), tuple(notes))
 
 
 def expiry(text: str, today: date) -> datetime:

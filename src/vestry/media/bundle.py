@@ -4,10 +4,11 @@
     unsigned/<role>.json    the document, without signatures
     trusted/<n>.<role>.json the root before this one, or the document that delegates to this one; absent at root v1
     signatures/<keyid>.json {"keyid", "sig"}; as many as there are
+    certificates/<keyid>.pem  what vouches for a key (an attestation, a certificate), where there is something
     SHA256SUMS              for ``sha256sum -c``
 
-Everything but ``signatures/`` is fixed when the bundle is made. A signature is proof of itself, so copying signature
-files together, in any order and any number of times, gives the same bundle as `collect`.
+Everything but ``signatures/`` and ``certificates/`` is fixed when the bundle is made. A signature is proof of itself,
+so copying signature files together, in any order and any number of times, gives the same bundle as `collect`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from vestry.errors import InputRejected, NotTrusted, Refused
-from vestry.media import description, drives, names
+from vestry.media import description, drives, evidence, names
 from vestry.media.description import Description
 from vestry.media.entries import found_files, signature_files
 from vestry.metadata import document, intake
@@ -40,8 +41,8 @@ class Bundle:
     """A bundle as it was read.
 
     `document` is the unsigned document, `trusted` the one that decides its keys (None at root v1); `signatures` are all
-    found, verified or not. `holders` maps key ids to names and `repository` says whose metadata it is: hints of
-    whoever made the bundle, which nobody signed.
+    found, verified or not; `certificates` maps key ids to PEM, which nothing here judges. `holders` maps key ids to
+    names and `repository` says whose metadata it is: hints of whoever made the bundle, which nobody signed.
     """
 
     path: Path
@@ -51,6 +52,7 @@ class Bundle:
     holders: Mapping[str, str] = field(default_factory=dict)
     repository: str = ""
     signatures: tuple[Signature, ...] = ()
+    certificates: Mapping[str, str] = field(default_factory=dict)
 
     def authorities(self) -> tuple[Authority, ...]:
         """Who must sign."""
@@ -72,7 +74,14 @@ class Bundle:
 
     def contents(self) -> Mapping[str, bytes]:
         """All files of the bundle, for an export."""
-        return files(self.role, self.as_found(), trusted=self.trusted, holders=self.holders, repository=self.repository)
+        return files(
+            self.role,
+            self.as_found(),
+            trusted=self.trusted,
+            holders=self.holders,
+            repository=self.repository,
+            certificates=self.certificates,
+        )
 
 
 @dataclass(frozen=True)
@@ -92,6 +101,7 @@ def files(
     trusted: Document | None = None,
     holders: Mapping[str, str] | None = None,
     repository: str = "",
+    certificates: Mapping[str, str] | None = None,
 ) -> Mapping[str, bytes]:
     """All files of a bundle of `signed` by name, ``SHA256SUMS`` included. Pure: same input, same bytes."""
     unsigned = signed.with_signatures(()) if signed.signatures else signed
@@ -102,6 +112,7 @@ def files(
     said = Description(role, unsigned.version, unsigned.digest, facts, holders or {}, repository)
     found = {"bundle.json": said.encode(), **fixed}
     found |= {_signature_name(s.keyid): _signature_file(s) for s in signed.signatures}
+    found |= {evidence.name(keyid): text.encode() for keyid, text in (certificates or {}).items()}
     return found | {drives.SUMS: drives.sums(found)}
 
 
@@ -124,6 +135,7 @@ def create(
     trusted: bytes | None = None,
     holders: Mapping[str, str] | None = None,
     repository: str = "",
+    certificates: Mapping[str, str] | None = None,
 ) -> Bundle:
     """Make a bundle in `folder`, which must not exist or be empty.
 
@@ -143,7 +155,8 @@ def create(
             do="name a folder that does not exist yet",
             code="E-BUNDLE-EXISTS",
         )
-    drives.export(files(role, new, trusted=old, holders=holders, repository=repository), folder)
+    made = files(role, new, trusted=old, holders=holders, repository=repository, certificates=certificates)
+    drives.export(made, folder)
     return open_bundle(folder)
 
 
@@ -179,14 +192,16 @@ def open_bundle(folder: Path) -> Bundle:
         holders=said.holders,
         repository=said.repository,
         signatures=_signatures(paths),
+        certificates={p.stem: evidence.read(p) for n, p in sorted(found.items()) if n.startswith(evidence.FOLDER)},
     )
     _fits(bundle.role, new, old, where=_show(folder))
     _check_sums(bundle, found)
     return bundle
 
 
-def add_signature(bundle: Bundle, signature: Signature) -> Bundle:
-    """Verify a signature, then write its file. A signature of the same key that verifies is left as it is.
+def add_signature(bundle: Bundle, signature: Signature, certificates: str = "") -> Bundle:
+    """Verify a signature, then write its file, and the `certificates` (PEM) that vouch for its key. A signature of the
+    same key that verifies is left as it is.
 
     Raises:
         NotTrusted: no authority names the key, or it was made over other bytes; nothing is written.
@@ -206,6 +221,9 @@ def add_signature(bundle: Bundle, signature: Signature) -> Bundle:
     if there:
         return bundle
     after = replace(bundle, signatures=tuple(sorted([*kept, signature], key=lambda s: s.keyid)))
+    if certificates and signature.keyid not in bundle.certificates:
+        after = replace(after, certificates={**bundle.certificates, signature.keyid: certificates})
+        drives.write_file(bundle.path / evidence.name(signature.keyid), certificates.encode())
     drives.write_file(bundle.path / _signature_name(signature.keyid), _signature_file(signature))
     # Sums last: until they are there, the signature is in the folder as one that was copied in by hand. They are over
     # the files as they lie there, since another program may have laid out the same JSON in another way.
@@ -244,7 +262,7 @@ def collect(bundle: Bundle, others: Iterable[Bundle]) -> Collected:
             elif signature.keyid in valid_before:
                 known.append(signature.keyid)
             else:
-                bundle = add_signature(bundle, signature)
+                bundle = add_signature(bundle, signature, other.certificates.get(signature.keyid, ""))
                 added.append(signature.keyid)
     return Collected(bundle, tuple(added), tuple(dict.fromkeys(known)), tuple(aside))
 
@@ -353,7 +371,7 @@ def _check_sums(bundle: Bundle, found: Mapping[str, Path]) -> None:
             raise _bad(path, "a line is not '<sha256>  <name>', or names a file twice")
         listed[match[2]] = match[1]
     for name in sorted(set(found) - set(listed) - {drives.SUMS}):
-        if not name.startswith("signatures/"):
+        if not name.startswith("signatures/") and not _vouched(bundle, name):
             raise _bad(path, f"it does not list {name}", code="E-BUNDLE-DIGEST")
     who = bundle.authorities()
     for name, digest in listed.items():
@@ -364,6 +382,12 @@ def _check_sums(bundle: Bundle, found: Mapping[str, Path]) -> None:
         held = [s for s in bundle.signatures if _signature_name(s.keyid) == name]
         if not held or problem(who, held[0], bundle.document):
             raise _bad(found[name], f"its SHA-256 is not the one in {drives.SUMS}", code="E-BUNDLE-DIGEST")
+
+
+def _vouched(bundle: Bundle, name: str) -> bool:
+    """Certificates may be newer than the sums, like signatures: they must then be for the key that names their file."""
+    keys = {evidence.name(key.keyid): key for authority in bundle.authorities() for key in authority.keys}
+    return name in keys and evidence.fits(bundle.certificates[keys[name].keyid], keys[name].spki)
 
 
 def _read(path: Path, limit: int) -> bytes:

@@ -10,10 +10,11 @@ from pathlib import Path
 from vestry.errors import InputRejected, MediumTrouble
 from vestry.text import printable
 
-FOLDERS = ("unsigned", "trusted", "signatures")
+FOLDERS = ("unsigned", "trusted", "signatures", "certificates")
 SIGNATURES_LIMIT = 256
 
 _SIGNATURE = re.compile(r"[0-9a-f]{64}\.json")
+_NAMED = {"signatures": _SIGNATURE, "certificates": re.compile(r"[0-9a-f]{64}\.pem")}
 _UNFINISHED = re.compile(r"~.*\.part")
 
 
@@ -27,11 +28,12 @@ def found_files(folder: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path, is_folder in _list(folder, limit=16):
         if is_folder and path.name in FOLDERS:
-            for inner, inner_is_folder in _list(path, limit=SIGNATURES_LIMIT if path.name == "signatures" else 1):
+            named = _NAMED.get(path.name)
+            for inner, inner_is_folder in _list(path, limit=SIGNATURES_LIMIT if named else 1):
                 if inner_is_folder:
                     raise _odd(inner, "a bundle has no folder here")
-                if path.name == "signatures" and not _SIGNATURE.fullmatch(inner.name):
-                    raise _odd(inner, "a signature file is named by its key id: 64 hex digits and .json")
+                if named is not None and not named.fullmatch(inner.name):
+                    raise _odd(inner, f"a file of {path.name} is named by a key id: 64 hex digits and its ending")
                 found[f"{path.name}/{inner.name}"] = inner
         elif not is_folder and path.name in ("bundle.json", "SHA256SUMS"):
             found[path.name] = path

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from vestry.errors import TokenTrouble, VestryError
 from vestry.text import printable
+from vestry.tokens import plugins
 from vestry.tokens.process import Pkcs11Source
 from vestry.tokens.token import TokenInfo, TokenSource
 
@@ -81,7 +82,7 @@ def find_module(name_or_path: str) -> Path:
     raise TokenTrouble(
         f"no PKCS #11 module is known by the name '{shown}'",
         where=f"looked in {', '.join(str(f) for f in _P11_KIT)}",
-        do=f"use one of {', '.join(KNOWN)}, or the module's whole path",
+        do=f"use one of {', '.join((*KNOWN, *plugins.names()))}, or the module's whole path",
         code="E-MODULE-LOAD",
     )
 
@@ -95,6 +96,17 @@ def open_source(path: Path) -> TokenSource:
     source = Pkcs11Source(path)
     source.start()
     return source
+
+
+def open_named(name_or_path: str) -> TokenSource:
+    """The tokens of a PKCS #11 module or of a plug-in (`plugins`), by name, or of a module at an absolute path.
+
+    Raises:
+        TokenTrouble: E-MODULE-LOAD, E-MODULE-CRASHED, E-TOKEN-HUNG.
+    """
+    if name_or_path in plugins.names():
+        return plugins.open_plugin(name_or_path)
+    return open_source(find_module(name_or_path))
 
 
 def list_all() -> tuple[tuple[Path, TokenInfo | VestryError], ...]:

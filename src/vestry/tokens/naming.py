@@ -40,3 +40,9 @@ def of_holder(holder: str, name: str, info: TokenInfo) -> Safe:
     what = f"{known} '{name}'" if known else f"token '{name}' ({info.model.strip() or 'model untold'})"
     whose = printable(f"{holder}'s {what}")
     return Safe(f"{whose}, serial {serial(info)}")
+
+
+def plain(info: TokenInfo) -> Safe:
+    """A token in words where its holder is not known: what, label, serial."""
+    what = product(info) or f"token '{info.label}' ({info.model.strip() or 'model untold'})"
+    return Safe(f"{printable(what)}, serial {serial(info)}")

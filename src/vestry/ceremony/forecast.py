@@ -1,0 +1,57 @@
+"""How long the documents of a script will be, before there are keys: drafts with stand-ins of the same kinds.
+
+A token that signs whole messages (Ed25519) may be unable to take a document; that must be known before its key is made.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from vestry.ceremony.drafts import draft, drafted_roles
+from vestry.ceremony.reading import ONLINE, PREDECESSOR
+from vestry.ceremony.script import KeySpec, Script
+from vestry.ceremony.state import KeyFacts, State
+from vestry.metadata import document
+from vestry.metadata.keys import Key
+from vestry.tokens import private_keys
+from vestry.tokens.token import KeyKind
+
+_EXPONENT = 65537
+
+
+def lengths(script: Script, inputs: Mapping[str, bytes], *, day: str) -> dict[str, int]:
+    """The length in bytes of what will be signed, by role.
+
+    Args:
+        script: The script.
+        inputs: Its inputs by name.
+        day: The day to count from where the script has none, ``YYYY-MM-DD``.
+
+    Raises:
+        VestryError: the script or an input does not make documents.
+    """
+    stand_ins = {spec.name: _stand_in(spec) for spec in script.keys if spec.new}
+    predecessor = None
+    if script.predecessor is not None:
+        predecessor = document.read(inputs[PREDECESSOR], where=PREDECESSOR)
+    online = inputs[ONLINE].decode() if script.online is not None else ""
+    state = State(script, f"{day}T00:00:00Z", "", "", predecessor, online, keys=stand_ins)
+    return {role: len(document.read(draft(state, role), where=role).signed_bytes) for role in drafted_roles(state)}
+
+
+def _stand_in(spec: KeySpec) -> KeyFacts:
+    key = Key.from_spki(_public(spec), spec.scheme)
+    return KeyFacts(key.keyid, key.pem, "", spec.scheme)
+
+
+def _public(spec: KeySpec) -> bytes:
+    if spec.bits:
+        # A number as long as a modulus does: nobody will use this key, and primes take seconds.
+        modulus = secrets.randbits(spec.bits) | (1 << (spec.bits - 1)) | 1
+        public = rsa.RSAPublicNumbers(_EXPONENT, modulus).public_key()
+        return public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return private_keys.spki(private_keys.generate(KeyKind(spec.scheme)))
