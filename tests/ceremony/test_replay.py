@@ -8,13 +8,14 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from people import People
 
 from vestry.ceremony import chain, codec, conductor, rehearsal, transcript
 from vestry.ceremony import events as e
+from vestry.ceremony import replay as verdicts
 from vestry.ceremony.replay import compare_files, replay, summary
 from vestry.errors import NotTrusted
 
@@ -136,3 +137,10 @@ def test_a_forged_transcript_is_not_gone_on_with(ceremony: Path, tmp_path: Path)
     with pytest.raises(NotTrusted) as caught:
         conductor.conduct(script, inputs, folder, People())
     assert caught.value.code == "E-TRANSCRIPT-FORGED"
+
+
+def test_every_kind_of_event_has_a_verdict() -> None:
+    """An event that replay has no word for would end it with an internal error, years later."""
+    kinds = set(get_args(e.Event))
+    assert kinds == verdicts._RECOMPUTED.keys() | verdicts._WITNESSED.keys()
+    assert not verdicts._RECOMPUTED.keys() & verdicts._WITNESSED.keys()

@@ -26,6 +26,7 @@ MISSING = "is missing"
 _RECOMPUTED: Mapping[type, str] = {
     e.Opened: "script and inputs have the digests that they name",
     e.KeyGenerated: "key id made from the key; possession proved; that it can't leave is the token's word",
+    e.KeyTaken: "key id made from the key; possession proved; where it was made is the token's word",
     e.Drafted: "drafted again from script and keys: the same bytes",
     e.DraftProved: "walked again by a client under throwaway keys",
     e.ReviewRead: "changes and findings made again: the same; that it was read is its readers' word",
@@ -42,7 +43,8 @@ _WITNESSED: Mapping[type, str] = {
     e.Gathered: "who was there",
     e.PreflightTaken: "what the machine showed",
     e.InitialiseIntended: "the intent of its holder",
-    e.TokenInitialised: "that the token erased itself, and how it presents itself",
+    e.TokenInitialised: "that the token erased itself, and that it lists nothing any more",
+    e.TokenAdopted: "that its holder unlocked it, and what it lists",
     e.TokenConfirmed: "that the serial was read off the device",
     e.GenerateIntended: "the intent of its holder",
     e.ImportEnded: "that there were no more signatures",

@@ -1,0 +1,219 @@
+"""Tokens that keep what is on them, keys that were there before, and a script held against the tokens that are here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from devices import initialised
+from people import SOFTHSM, People
+
+from vestry.ceremony import conductor, order, present, reading, replay, transcript
+from vestry.ceremony import events as e
+from vestry.ceremony.bench import Bench
+from vestry.ceremony.problem import Case
+from vestry.ceremony.script import Script
+from vestry.cli.main import main
+from vestry.errors import InputRejected, Stopped
+from vestry.tokens.process import Pkcs11Source
+from vestry.tokens.token import KeyKind, Pin
+
+HOLDERS = ("Alice", "Bob", "Carol")
+P256 = "ecdsa-sha2-nistp256"
+
+
+def script_text(online: Any, tokens: dict[str, str], keys: dict[str, str], scheme: str = P256) -> str:
+    """A small first root: `tokens` and `keys` are lines to add for each holder's."""
+    people = "".join(f'[[people]]\nname = "{n}"\noffice = "holder"\n' for n in HOLDERS)
+    listed = "".join(
+        f'[[tokens]]\nname = "{n.lower()}"\nholder = "{n}"\nuse = "pkcs11"\nmodule = "softhsm2"\n{tokens.get(n, "")}\n'
+        for n in HOLDERS
+    )
+    made = ""
+    for n in HOLDERS:
+        made += (
+            f'[[keys]]\nname = "{n.lower()}-root"\nholder = "{n}"\ntoken = "{n.lower()}"\nroles = ["root"]\n'
+            f'scheme = "{scheme}"\n{keys.get(n, "")}\n'
+        )
+    for n in HOLDERS[:2]:
+        for role in ("targets", "bins"):
+            made += (
+                f'[[keys]]\nname = "{n.lower()}-{role}"\nholder = "{n}"\ntoken = "{n.lower()}"\nroles = ["{role}"]\n'
+                f'scheme = "{P256}"\n'
+            )
+    steps = "".join(f'[[steps]]\ntitle = "{t}"\n{line}\n' for t, line in STEPS)
+    return (
+        '[ceremony]\ntitle = "t"\nkind = "root"\nrepository = "r"\nrehearsal = true\n'
+        '[[people]]\nname = "Olivia"\noffice = "administrator"\n[[people]]\nname = "Walter"\noffice = "witness"\n'
+        f'{people}[root]\nthreshold = 2\nexpires = "365d"\n[targets]\nthreshold = 2\nexpires = "365d"\n'
+        '[bins]\nthreshold = 2\nexpires = "365d"\nnumber = 4\n'
+        f'[online]\npublic_key = "online.pem"\nsha256 = "{online.sha256}"\n{listed}{made}{steps}'
+    )
+
+
+STEPS = (
+    ("tokens", 'do = "provision"'),
+    ("draft", 'do = "draft"'),
+    ("review", 'do = "review"'),
+    ("sign", 'do = "sign"'),
+    ("verify", 'do = "verify"'),
+)
+
+
+@pytest.fixture
+def read(tmp_path: Path, online: Any) -> Callable[..., tuple[Script, dict[str, bytes]]]:
+    def make(**parts: Any) -> tuple[Script, dict[str, bytes]]:
+        (tmp_path / "online.pem").write_bytes(online.pem)
+        path = tmp_path / "s.toml"
+        path.write_text(script_text(online, parts.get("tokens", {}), parts.get("keys", {}), parts.get("scheme", P256)))
+        return reading.load(path)
+
+    return make
+
+
+@pytest.fixture
+def carols(softhsm: Path) -> tuple[str, str]:
+    """Carol's token of before: initialised elsewhere, with a key on it. Its serial, and the key's URI."""
+    source = Pkcs11Source(SOFTHSM)
+    (token,) = initialised(source, "carols own", pin="pin-of-Carol")
+    with token.unlock(Pin("pin-of-Carol")) as unlocked:
+        made = unlocked.generate(KeyKind(P256), "code signing")
+        unlocked.generate(KeyKind(P256), "another")
+    serial = token.info.serial
+    source.close()
+    return serial, made.uri
+
+
+def recorded(folder: Path, kind: type) -> list[Any]:
+    return [r.event for r in transcript.read(folder / "transcript.jsonl") if isinstance(r.event, kind)]
+
+
+def test_a_key_that_was_there_takes_part_and_nothing_on_its_token_is_erased(
+    tmp_path: Path, people: People, read: Callable[..., Any], carols: tuple[str, str]
+) -> None:
+    """A holder's own signing key can hold a role; a program that erased its token would destroy it."""
+    serial, uri = carols
+    script, inputs = read(tokens={"Carol": f'erase = false\nserial = "{serial}"'}, keys={"Carol": f'uri = "{uri}"'})
+    people.answers = {"which-token": lambda q: q.options[0][0]}
+    conductor.conduct(script, inputs, tmp_path / "c", people)
+    (adopted,) = recorded(tmp_path / "c", e.TokenAdopted)
+    assert adopted.serial == serial
+    assert any("code signing" in line for line in adopted.holds)
+    assert any("another" in line for line in adopted.holds)
+    (taken,) = recorded(tmp_path / "c", e.KeyTaken)
+    assert taken.uri == uri
+    assert {v.verdict for v in replay.replay(transcript.read(tmp_path / "c" / "transcript.jsonl"))} <= {
+        "recomputed",
+        "witnessed",
+    }
+    source = Pkcs11Source(SOFTHSM)
+    token = next(t for t in source.tokens() if t.info.serial == serial)
+    assert {k.label for k in token.public_keys()} == {"code signing", "another"}
+    source.close()
+
+
+def test_a_reset_is_proved_by_what_the_token_lists(
+    tmp_path: Path, people: People, read: Callable[..., Any], softhsm: Path
+) -> None:
+    """A key of someone else that survived a reset would later pass for one of the ceremony."""
+    script, inputs = read()
+    people.answers = {"new-pin": _stop_at(people, "Bob")}
+    with pytest.raises(Stopped):
+        conductor.conduct(script, inputs, tmp_path / "c", people)
+    (done,) = recorded(tmp_path / "c", e.TokenInitialised)
+    assert done.left == ()
+    (intent,) = recorded(tmp_path / "c", e.InitialiseIntended)
+    assert intent.before == ()
+
+
+def _stop_at(people: People, person: str) -> Callable[[Any], Any]:
+    def answer(question: Any) -> Any:
+        if question.person == person:
+            raise Stopped("stopped")
+        return people.sensible(question)
+
+    return answer
+
+
+def test_a_look_alike_is_refused(
+    tmp_path: Path, people: People, read: Callable[..., Any], carols: tuple[str, str]
+) -> None:
+    """A token of the right serial and another make is not the holder's."""
+    serial, uri = carols
+    script, inputs = read(
+        tokens={"Carol": f'erase = false\nuri = "pkcs11:serial={serial};model=YubiKey%20YK5"'},
+        keys={"Carol": f'uri = "{uri}"'},
+    )
+    with Bench(script, tmp_path) as bench:
+        problems = present.look(Case(script, inputs), bench, day="2026-11-23")
+    assert [p.code for p in problems if "carol" in p.text] == ["TOKEN-NOT-HERE"]
+
+
+@pytest.mark.parametrize(
+    ("scheme", "code"),
+    [("ml-dsa-65/1", "KEY-NO-MECHANISM"), (P256, None)],
+)
+def test_check_says_what_a_token_lacks(
+    tmp_path: Path, read: Callable[..., Any], softhsm: Path, scheme: str, code: str | None
+) -> None:
+    """SoftHSM 2.6 makes no ML-DSA key: on the day, that would end the ceremony in its middle."""
+    script, inputs = read(scheme=scheme)
+    with Bench(script, tmp_path) as bench:
+        problems = present.look(Case(script, inputs), bench, day="2026-11-23")
+    assert {p.code for p in problems} == ({code} if code else set())
+
+
+def test_check_tells_on_the_command_line(
+    tmp_path: Path, read: Callable[..., Any], softhsm: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same, as the administrator sees it; --desk leaves the tokens alone."""
+    read(scheme="ml-dsa-44/1")
+    assert main(["check", str(tmp_path / "s.toml"), "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)["problems"]
+    assert "KEY-NO-MECHANISM" in {p["code"] for p in found}
+    assert main(["check", str(tmp_path / "s.toml"), "--desk"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("tokens", "keys", "says"),
+    [
+        ({"Carol": "erase = false"}, {}, "told by what it shows"),
+        ({}, {"Carol": 'uri = "pkcs11:id=%02"'}, "that is erased"),
+        ({"Carol": 'uri = "pkcs11:pin-value=1234"'}, {}, "has no place for"),
+        ({"Carol": 'serial = "1"\nuri = "pkcs11:serial=2"'}, {}, "write one of them"),
+        ({"Carol": 'attestation = "maybe"'}, {}, "not known"),
+    ],
+)
+def test_odd_references_are_one_exact_line(
+    read: Callable[..., Any], tokens: dict[str, str], keys: dict[str, str], says: str
+) -> None:
+    """A script that could mean two devices must not reach the day."""
+    with pytest.raises(InputRejected) as caught:
+        read(tokens=tokens, keys=keys)
+    assert says in str(caught.value)
+    assert "s.toml:" in str(caught.value)
+
+
+def test_ml_dsa_works_wherever_the_token_offers_it(
+    tmp_path: Path, people: People, read: Callable[..., Any], online: Any
+) -> None:
+    """Post-quantum root keys: drafted, proved by a client, signed; on software tokens, for want of others."""
+    text = script_text(online, {}, {}, "ml-dsa-65/1").replace('use = "pkcs11"\nmodule = "softhsm2"', 'use = "software"')
+    (tmp_path / "online.pem").write_bytes(online.pem)
+    (tmp_path / "s.toml").write_text(text)
+    script, inputs = reading.load(tmp_path / "s.toml")
+    from vestry.tokens.software import SoftwareSource
+
+    for serial in ("0000000001", "0000000002", "0000000003"):
+        SoftwareSource(tmp_path / "tokens").create(serial)
+    assert [p for p in order.check(script, inputs) if p.severity == "stop"] == []
+    conductor.conduct(script, inputs, tmp_path / "c", people, tokens=tmp_path / "tokens")
+    root = json.loads((tmp_path / "c" / "signed" / "1.root.json").read_text())
+    assert {k["scheme"] for k in root["signed"]["keys"].values()} >= {"ml-dsa-65/1"}
+    assert {v.verdict for v in replay.replay(transcript.read(tmp_path / "c" / "transcript.jsonl"))} <= {
+        "recomputed",
+        "witnessed",
+    }

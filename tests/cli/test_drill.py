@@ -1,0 +1,135 @@
+"""``vestry tokens --prove``: the key drill, typed line by line."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from holders import EXPIRES, holder
+
+from vestry.ceremony import drill
+from vestry.cli.main import main
+from vestry.errors import InputRejected
+from vestry.media import bundle
+from vestry.metadata import drafting
+from vestry.metadata.keys import Key
+from vestry.tokens.software import SoftwareSource
+from vestry.tokens.token import KeyKind, Pin
+
+PIN = "canary drill 7"
+KIND = KeyKind("ecdsa-sha2-nistp256")
+
+
+class Desk:
+    """Ada's and Bob's tokens, and a root that also wants Cleo's."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder, self.patch, self.tokens = folder, monkeypatch, folder / "tokens"
+        source = SoftwareSource(self.tokens, scrypt_n=16)
+        keys: dict[str, Key] = {}
+        for name, serial in (("ada", "0000000001"), ("bob", "0000000002")):
+            token = source.create(serial).initialise(name, Pin("12345678"), Pin(PIN))
+            with token.unlock(Pin(PIN)) as unlocked:
+                keys[name] = Key.from_spki(unlocked.generate(KIND, f"{name} root").spki)
+                unlocked.generate(KIND, f"{name} other")
+        self.cleo = holder("cleo").key
+        everyone = [*keys.values(), self.cleo]
+        roles = dict.fromkeys(("root", "targets", "snapshot", "timestamp"), (2, everyone))
+        raw = drafting.root(version=1, expires=EXPIRES, roles=roles)
+        names = {k.keyid: n for n, k in keys.items()}
+        self.keys, self.bundle = keys, bundle.create(folder / "b", role="root", unsigned=raw, holders=names).path
+        self.record = folder / "drill.json"
+
+    def run(self, *typed: str, arguments: tuple[str, ...] = ()) -> int:
+        self.patch.setattr(sys, "stdin", io.StringIO("".join(f"{t}\n" for t in typed)))
+        return main(["tokens", "--prove", "--software", str(self.tokens), "--record", str(self.record), *arguments])
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    return Desk(tmp_path, monkeypatch)
+
+
+def test_a_drill_proves_the_roots_keys_and_names_the_missing(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    """A lost key is found today, not when the root expires; keys that are no root's are left alone."""
+    assert desk.run(PIN, PIN, arguments=("--root", str(desk.bundle), "--json")) == 1
+    said = json.loads(capsys.readouterr().out)
+    assert {k["keyid"] for k in said["proved"]} == {k.keyid for k in desk.keys.values()}
+    assert said["missing"] == [desk.cleo.keyid]
+    assert said["threshold"] == 2
+    done = drill.read(desk.record.read_bytes(), where="drill")
+    assert {p.keyid for p in done.proved} == {k.keyid for k in desk.keys.values()}
+    assert PIN not in desk.record.read_text()
+
+
+def test_without_a_root_every_key_here_signs(desk: Desk) -> None:
+    """A holder alone, with nothing but the token."""
+    assert desk.run(PIN, PIN) == 0
+    assert len(drill.read(desk.record.read_bytes(), where="drill").proved) == 4
+
+
+def test_a_wrong_pin_costs_one_try_and_is_recorded(desk: Desk) -> None:
+    """A drill must never lock a token: one try each, and the next holder goes on."""
+    assert desk.run("wrong pin 1", PIN) == 3
+    done = drill.read(desk.record.read_bytes(), where="drill")
+    assert len(done.proved) == 2
+    assert any("E-PIN-WRONG" in t or "PIN is wrong" in t for t in done.troubles)
+
+
+def test_a_token_with_one_try_left_is_left_alone(desk: Desk) -> None:
+    """The last try belongs to a ceremony, not to an exercise."""
+    desk.run("wrong pin 1", "", arguments=("--token", "0000000001"))
+    desk.record.unlink()
+    desk.run("wrong pin 2", arguments=("--token", "0000000001"))
+    desk.record.unlink()
+    assert desk.run(PIN, arguments=("--token", "0000000001")) == 1
+    assert any("one try left" in t for t in drill.read(desk.record.read_bytes(), where="drill").troubles)
+    source = SoftwareSource(desk.tokens)
+    assert source.tokens()[0].info.tries_left == 1
+
+
+def test_an_empty_line_leaves_a_token_out(desk: Desk) -> None:
+    """Someone is on holiday."""
+    assert desk.run("", PIN) == 3
+    assert len(drill.read(desk.record.read_bytes(), where="drill").proved) == 2
+
+
+def test_a_record_is_not_overwritten(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    """Last year's drill is evidence."""
+    desk.record.write_text("last year")
+    assert desk.run(PIN, PIN) == 2
+    assert "already" in capsys.readouterr().err
+    assert desk.record.read_text() == "last year"
+
+
+def test_a_changed_record_does_not_hold(desk: Desk) -> None:
+    """Every proof in it is verified when it is read: time, key and signature hang together."""
+    desk.run(PIN, PIN)
+    text = desk.record.read_text()
+    good = json.loads(text)
+    for change in (
+        lambda d: d["proved"][0].update(proof=d["proved"][1]["proof"]),
+        lambda d: d["proved"][0].update(public=d["proved"][2]["public"]),
+        lambda d: d["proved"][0].update(challenge=d["proved"][0]["challenge"][:-2] + "00"),
+        lambda d: d.update(at="2030-01-01T00:00:00Z"),
+        lambda d: d["proved"][0].pop("proof"),
+        lambda d: d.update(kind="other"),
+        lambda d: d.update(proved=5),
+    ):
+        changed = json.loads(text)
+        change(changed)
+        if changed == good:
+            continue
+        with pytest.raises(InputRejected):
+            drill.read(json.dumps(changed).encode(), where="drill")
+
+
+def test_what_a_drill_signs_is_no_document(desk: Desk) -> None:
+    """A drill whose challenge could be metadata would be a way to have a root signed unread."""
+    desk.run(PIN, PIN)
+    for proved in drill.read(desk.record.read_bytes(), where="drill").proved:
+        assert re.match(rb"drill \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ ", bytes.fromhex(proved.challenge))
