@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,10 @@ from vestry.ceremony.problem import Case
 from vestry.ceremony.script import Script
 from vestry.cli.main import main
 from vestry.errors import InputRejected, Stopped
+from vestry.metadata import document
+from vestry.tokens import capacity, naming
 from vestry.tokens.process import Pkcs11Source
-from vestry.tokens.token import KeyKind, Pin
+from vestry.tokens.token import KeyKind, Pin, TokenInfo
 
 HOLDERS = ("Alice", "Bob", "Carol")
 P256 = "ecdsa-sha2-nistp256"
@@ -217,3 +220,37 @@ def test_ml_dsa_works_wherever_the_token_offers_it(
         "recomputed",
         "witnessed",
     }
+
+
+def test_an_ed25519_token_proves_itself_at_the_length_to_come(
+    tmp_path: Path, people: People, read: Callable[..., Any], softhsm: Path
+) -> None:
+    """Some devices sign Ed25519 messages only up to 2 or 3 kB: that must come up when the key is made."""
+    script, inputs = read(scheme="ed25519")
+    conductor.conduct(script, inputs, tmp_path / "c", people)
+    made = {x.key: x for x in recorded(tmp_path / "c", e.KeyGenerated)}
+    root = (tmp_path / "c" / "bundles" / "root" / "unsigned" / "root.json").read_bytes()
+    signed = document.read(root, where="root").signed_bytes
+    assert len(bytes.fromhex(made["alice-root"].challenge)) >= len(signed)
+    assert len(bytes.fromhex(made["alice-targets"].challenge)) == 32
+
+
+def test_check_knows_what_a_yubikey_takes(tmp_path: Path, online: Any) -> None:
+    """Seven Ed25519 holders make a root that a YubiKey can't sign in one command."""
+    assert capacity.longest_ed25519(INFO) == 3062
+    assert capacity.longest_ed25519(replace(INFO, model="YubiHSM")) == 2046
+    assert capacity.longest_ed25519(replace(INFO, model="SoftHSM v2")) is None
+
+
+INFO = TokenInfo(
+    "m", "", "Yubico (www.yubico.com)", "YubiKey YK5", "12345678", "YubiKey PIV #12345678", "5.7.1", True, True
+)
+
+
+def test_tokens_are_named_as_people_know_them() -> None:
+    """The serial on the screen must be found on the device: same digits, same groups."""
+    assert naming.of_holder("Alice", "alice", INFO) == "Alice's YubiKey 5 'alice', serial 12 345 678"
+    soft = replace(INFO, manufacturer="SoftHSM", model="SoftHSM v2", serial="075e96044905cedb")
+    assert naming.of_holder("Bob", "bob", soft) == "Bob's token 'bob' (SoftHSM v2), serial 075e96044905cedb"
+    assert naming.serial(replace(INFO, model="YubiHSM", serial="0013200460")) == "13 200 460"
+    assert naming.of_holder("Eve\x1b[2J", "eve", INFO).startswith("Eve\\u{1b}[2J's")

@@ -383,3 +383,25 @@ async def test_stopping_while_a_device_works_takes_effect_after_it() -> None:
         await stage.until(lambda: stage.app.outcome is not None)
     assert done == ["signed"]
     assert isinstance(stage.app.outcome, Stopped)
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_a_device_that_waits_for_a_touch_says_so_and_can_be_left(size: tuple[int, int]) -> None:
+    """A missed touch looks like a hung program: the screen says what to do, for how long, and how to get away."""
+    cancelled, ended = threading.Event(), threading.Event()
+
+    def run(front: Front) -> None:
+        front.waiting("Touch the device: it signs root", cancelled.set)
+        cancelled.wait(20)
+        front.waiting("", None)
+        ended.set()
+        front.ask(CONFIRM)
+
+    async with staged(run=run, size=size) as stage:
+        await stage.sees("Touch the device: it signs root")
+        assert "stop waiting for the token" in text_of(stage.app)
+        assert_whole(stage.app)
+        await stage.pilot.press("f8")
+        await stage.asked("present")
+        assert ended.is_set()
+        assert "stop waiting for the token" not in text_of(stage.app)

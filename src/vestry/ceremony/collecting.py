@@ -85,7 +85,7 @@ def _sign_one(room: Room, unlocked: Unlocked, role: str, name: str, typed: dict[
         spec.holder,
     )
     try:
-        with room.waiting(f"The token signs {role}{room.touch(held)}", spec.token):
+        with room.waiting(room.signs(role, held), spec.token):
             signature = sign_reviewed(to_sign, key, unlocked, held)
     except TokenTrouble as error:
         abandon(room, intent.n, error, spec.holder)
@@ -167,7 +167,7 @@ def _seal_one(room: Room, person: str, head: tuple[str, ...]) -> None:
         held = find(unlocked, key)
         intent = room.record(e.SealIntended(person, agree, key.keyid), person)
         try:
-            with room.waiting(f"The token signs the seal{room.touch(held)}", spec.token):
+            with room.waiting(room.signs("the seal", held), spec.token):
                 signature = sign_seal(seal.pre_authentication_encoding(payload), key, unlocked, held)
         except TokenTrouble as error:
             abandon(room, intent.n, error, person)

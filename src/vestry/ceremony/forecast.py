@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
+from dataclasses import replace
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -34,12 +35,21 @@ def lengths(script: Script, inputs: Mapping[str, bytes], *, day: str) -> dict[st
     Raises:
         VestryError: the script or an input does not make documents.
     """
-    stand_ins = {spec.name: _stand_in(spec) for spec in script.keys if spec.new}
     predecessor = None
     if script.predecessor is not None:
         predecessor = document.read(inputs[PREDECESSOR], where=PREDECESSOR)
     online = inputs[ONLINE].decode() if script.online is not None else ""
-    state = State(script, f"{day}T00:00:00Z", "", "", predecessor, online, keys=stand_ins)
+    return of_state(State(script, f"{day}T00:00:00Z", "", "", predecessor, online))
+
+
+def of_state(state: State) -> dict[str, int]:
+    """The same for a ceremony under way; keys that are there already count as they are.
+
+    Raises:
+        VestryError: the script does not make documents.
+    """
+    missing = {spec.name: _stand_in(spec) for spec in state.script.keys if spec.new and spec.name not in state.keys}
+    state = replace(state, keys={**state.keys, **missing})
     return {role: len(document.read(draft(state, role), where=role).signed_bytes) for role in drafted_roles(state)}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 
-from vestry.ceremony import agenda, evidence
+from vestry.ceremony import agenda, evidence, forecast
 from vestry.ceremony import events as e
 from vestry.ceremony.dialogue import Choose, NewSecret
 from vestry.ceremony.room import Room
@@ -251,9 +251,18 @@ def _take_key(room: Room, spec: KeySpec, token: Token, unlocked: Unlocked) -> No
 
 def _prove(room: Room, spec: KeySpec, unlocked: Unlocked, held: TokenKey) -> tuple[Key, bytes, bytes]:
     key = Key.from_spki(held.spki, spec.scheme)
-    challenge = secrets.token_bytes(CHALLENGE_BYTES)
-    with room.waiting(f"Key '{spec.name}' proves itself by a signature{room.touch(held)}", spec.token):
+    challenge = secrets.token_bytes(_challenge_length(room, spec))
+    with room.waiting(room.signs(f"a proof that key '{spec.name}' is there", held), spec.token):
         return key, challenge, prove_possession(challenge, key, unlocked, held)
+
+
+def _challenge_length(room: Room, spec: KeySpec) -> int:
+    """Ed25519 signs whole messages: the proof is as long as the longest document to come, so that a token that can't
+    take it fails now, and not with a document in its hands."""
+    if spec.scheme != "ed25519":
+        return CHALLENGE_BYTES
+    lengths = forecast.of_state(room.state)
+    return max(CHALLENGE_BYTES, *(lengths.get(role, 0) for role in spec.roles))
 
 
 def abandon(room: Room, intent: int, error: TokenTrouble, by: str) -> None:

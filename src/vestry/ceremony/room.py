@@ -124,14 +124,13 @@ class Room:
         """A token in words: holder, product, serial."""
         return naming.of_holder(self.holder(token), token, info)
 
-    def touch(self, held: TokenKey) -> str:
-        """What to add to a line while `held` signs: that the device waits for a touch, or may do so."""
-        if self.software(held):
-            return ""
+    def signs(self, what: str, held: TokenKey) -> str:
+        """The line to show while `held` signs `what`: that the device waits for a touch comes first, where it does."""
         wants = dict(held.facts).get("touch", "")
-        return {"never": "", "always": ": touch the device now", "cached": ": touch the device now"}.get(
-            wants, "; touch it if it blinks"
-        )
+        if wants in ("always", "cached"):
+            return f"Touch the device: it signs {what}"
+        maybe = "" if wants == "never" or self.software(held) else "; touch it if it blinks"
+        return f"The token signs {what}{maybe}"
 
     def software(self, held: TokenKey) -> bool:
         """Whether `held` is on a software token, which nobody can touch."""

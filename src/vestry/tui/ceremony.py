@@ -188,9 +188,11 @@ class CeremonyScreen(Screen[None]):
         self.call_after_refresh(self._share)
 
     def _resting(self, width: int) -> list[Line]:
+        since = f" ({self._busy_for} s)" if self._busy_for else ""
+        if self._busy.startswith("Touch"):
+            return paragraph(f"{self._busy}{since}", width, "accent")
         rows = paragraph("Wait.", width, "accent")
         if self._busy:
-            since = f" ({self._busy_for} s)" if self._busy_for else ""
             rows += [BLANK, *paragraph(f"{self._busy}{since}", width)]
         return rows
 
