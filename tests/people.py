@@ -61,13 +61,20 @@ class People:
             assert question.name != "trouble", (question, self.troubles)
             return question.options[0][0]
         if isinstance(question, NewSecret):
-            return Pin(self.pins.setdefault(question.person, f"pin-of-{question.person}"))
+            made = (
+                f"{question.name}-of-{question.person}" if question.name != "new-pin" else f"pin-of-{question.person}"
+            )
+            pin = made if len(made) <= question.longest else f"{question.person}5127"[: question.longest]
+            if question.name == "new-pin":
+                self.pins.setdefault(question.person, pin)
+                return Pin(self.pins[question.person])
+            return Pin(pin)
         if isinstance(question, Secret):
             return Pin(self.pins.setdefault(question.person, f"pin-of-{question.person}"))
         if isinstance(question, TypeBack):
             if question.positions:
                 return " ".join(words(question.digest)[p - 1] for p in question.positions)
-            return question.details[0].split()[-1][-4:]
+            return question.details[0].rpartition("serial ")[2].replace(" ", "")[-4:]
         if isinstance(question, Ask):
             return question.default or "it is so"
         assert isinstance(question, ReadReview)

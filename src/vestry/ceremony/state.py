@@ -75,6 +75,7 @@ class State:
     software_sha256: str
     predecessor: Document | None = None
     online: str = ""
+    anchors: str = ""
     lines: int = 0
     head: str = ""
     at: str = ""
@@ -138,7 +139,8 @@ def _opened(event: e.Opened, at: str) -> State:
         text = event.inputs[script.predecessor.name]
         predecessor = document.read(text.encode(), where=script.predecessor.name)
     online = event.inputs[script.online.name] if script.online is not None else ""
-    return State(script, at, event.software, event.software_sha256, predecessor, online)
+    anchors = event.inputs[script.anchors.name] if script.anchors is not None else ""
+    return State(script, at, event.software, event.software_sha256, predecessor, online, anchors)
 
 
 def _with(mapping: Mapping[str, V], key: str, value: V) -> Mapping[str, V]:

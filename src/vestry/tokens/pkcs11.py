@@ -8,10 +8,17 @@ messages are hashed here; what was generated is read back from the token.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pkcs11
-from pkcs11.exceptions import ArgumentsBad, PKCS11Error, SlotIDInvalid, TokenNotPresent, TokenNotRecognised
+from pkcs11.exceptions import (
+    ArgumentsBad,
+    PKCS11Error,
+    SlotIDInvalid,
+    TokenNotPresent,
+    TokenNotRecognised,
+    UserNotLoggedIn,
+)
 
 from vestry.errors import TokenTrouble
 from vestry.text import printable
@@ -76,7 +83,18 @@ class Module:
         try:
             return self._requests[name](request)
         except PKCS11Error as error:
-            raise trouble(error, where, acting=name in messages.ACTING) from None
+            if name == "sign" and self._login is not None and self._login.piv and isinstance(error, UserNotLoggedIn):
+                raise pkcs11_piv.untouched(self._login.token) from None
+            found = trouble(error, where, acting=name in messages.ACTING)
+            if found.code == "E-TOKEN-GONE":
+                # What the module still holds of a device that went away would spoil the next try, after it came back.
+                self._start_afresh()
+            raise found from None
+
+    def _start_afresh(self) -> None:
+        self._login = None
+        with suppress(PKCS11Error):
+            self._lib.reinitialize()
 
     def close(self) -> None:
         """Log out and finalise; a module that can't is left as it is, since the process ends."""
@@ -122,7 +140,7 @@ class Module:
         )
         ready = bool(flags & _FLAG.USER_PIN_INITIALIZED)
         piv = pkcs11_piv.is_piv(token)
-        lengths = self._raw.pin_range(token.slot.slot_id)
+        lengths, version = self._raw.pin_range(token.slot.slot_id), token.firmware_version
         return TokenInfo(
             module=self._path,
             module_sha256=self._sha256,
@@ -130,11 +148,11 @@ class Module:
             model=token.model,
             serial=_serial(token),
             label=token.label,
-            firmware=".".join(str(n) for n in token.firmware_version),
+            firmware=pkcs11_piv.firmware(version) if piv else ".".join(str(n) for n in version),
             initialised=bool(flags & _FLAG.TOKEN_INITIALIZED),
             pin_ready=ready,
             tries=tries if ready else "",
-            tries_left={"locked": 0, "last": 1}.get(tries) if ready else None,
+            tries_left={"locked": 0, "last": 1, **({"low": 2} if piv else {})}.get(tries) if ready else None,
             reset="puk" if piv else "so-pin",
             pin_least=pkcs11_piv.PIN_LEAST if piv else lengths.least,
             pin_most=pkcs11_piv.PIN_MOST if piv else lengths.most,
@@ -171,7 +189,7 @@ class Module:
         if not token.flags & _FLAG.TOKEN_INITIALIZED:
             return _objects_frame(())
         with self._view(token) as session:
-            return _objects_frame(pkcs11_listing.objects(session, pkcs11_piv.device_ids(token)))
+            return _objects_frame(pkcs11_listing.objects(session, _device(token)))
 
     def _certificates(self, request: Frame) -> Frame:
         token = self._find(messages.named_from(request.head))
@@ -302,30 +320,40 @@ class Module:
 
     def _keys(self, _: Frame) -> Frame:
         login = self._logged_in()
-        return _keys_frame(_own(tuple(held.key for held in login.held()), login.token))
+        return _keys_frame(self._told(login, tuple(held.key for held in login.held())))
 
     def _all_objects(self, _: Frame) -> Frame:
         login = self._logged_in()
-        return _objects_frame(pkcs11_listing.objects(login.session, pkcs11_piv.device_ids(login.token)))
+        return _objects_frame(pkcs11_listing.objects(login.session, _device(login.token)))
 
     def _generate(self, request: Frame) -> Frame:
         login = self._logged_in()
         kind = KeyKind(messages.text(request.head, "scheme"), messages.whole(request.head, "bits"))
         login.forget()
         if login.piv:
-            return _keys_frame((self._generate_piv(login, kind),))
+            return _keys_frame(self._told(login, (self._generate_piv(login, kind),)))
         place = pkcs11_keys.new_place(login.session, messages.text(request.head, "key_label"), login.label)
         key = pkcs11_keys.generate(login.session, login.mechanisms, kind, place, login.serial, login.label)
         return _keys_frame((key,))
 
+    def _told(self, login: _Login, keys: tuple[TokenKey, ...]) -> tuple[TokenKey, ...]:
+        """Keys of the token's holder, with all that the token tells of them."""
+        own = _own(keys, login.token)
+        return pkcs11_piv.with_policies(own, login.session) if login.piv else own
+
     def _generate_piv(self, login: _Login, kind: KeyKind) -> TokenKey:
-        """PIV makes keys for the security officer alone: the user logs out for that, and in again after it."""
         place = pkcs11_piv.free_place(login.session, login.token)
+        with self._officer(login) as session:
+            return pkcs11_keys.generate(session, login.mechanisms, kind, place, login.serial, login.label)
+
+    @contextmanager
+    def _officer(self, login: _Login) -> Iterator[pkcs11.Session]:
+        """PIV makes keys for the security officer alone: the user logs out for that, and in again after it."""
         login.session.close()
         try:
             session = pkcs11_piv.officer_session(login.token, self._management.get(login.serial))
             try:
-                return pkcs11_keys.generate(session, login.mechanisms, kind, place, login.serial, login.label)
+                yield session
             finally:
                 session.close()
         finally:
@@ -342,7 +370,11 @@ class Module:
         login = self._logged_in()
         key = messages.key_from(messages.objects(request.head, "keys")[0])
         login.forget()
-        pkcs11_keys.destroy(login.session, key, login.serial, login.label)
+        if login.piv:
+            with self._officer(login) as session:
+                pkcs11_piv.overwrite(session, login.mechanisms, key, login.serial, login.label)
+        else:
+            pkcs11_keys.destroy(login.session, key, login.serial, login.label)
         return Frame({})
 
     def _log_out(self, _: Frame) -> Frame:
@@ -427,8 +459,12 @@ def _objects_frame(objects: tuple[TokenObject, ...]) -> Frame:
 
 def _own(keys: tuple[TokenKey, ...], token: pkcs11.Token) -> tuple[TokenKey, ...]:
     """Keys of the token's holder: without those that the maker put on the device."""
-    device = pkcs11_piv.device_ids(token)
-    return tuple(k for k in keys if k.id not in device)
+    device = _device(token)
+    return tuple(k for k in keys if not device("private key", k.id))
+
+
+def _device(token: pkcs11.Token) -> Callable[[str, bytes], bool]:
+    return pkcs11_piv.of_device if pkcs11_piv.is_piv(token) else lambda _kind, _id: False
 
 
 def _busy() -> TokenTrouble:

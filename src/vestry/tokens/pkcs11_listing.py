@@ -6,7 +6,7 @@ Child processes only.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pkcs11
@@ -35,13 +35,15 @@ def certificates(session: pkcs11.Session) -> tuple[TokenCertificate, ...]:
     return tuple(sorted(found, key=lambda c: (c.id, c.label, c.der)))
 
 
-def objects(session: pkcs11.Session, device: frozenset[bytes]) -> tuple[TokenObject, ...]:
-    """All objects of `session`; `device` are the ids of those that belong to the device itself."""
+def objects(session: pkcs11.Session, device: Callable[[str, bytes], bool]) -> tuple[TokenObject, ...]:
+    """All objects of `session`; `device` tells by kind and id which of them belong to the device itself."""
     found = []
     for item in list(session.get_objects()):
         name = _CLASSES.get(pkcs11_keys.read(item, Attribute.CLASS), "other")
         identity = pkcs11_keys.identity(item)
-        found.append(TokenObject(name, pkcs11_keys.label_of(item), identity, _sha256(item, name), identity in device))
+        found.append(
+            TokenObject(name, pkcs11_keys.label_of(item), identity, _sha256(item, name), device(name, identity))
+        )
     return tuple(sorted(found, key=lambda o: (o.kind, o.label, o.id, o.sha256)))
 
 

@@ -9,8 +9,11 @@ show as CKA_ID.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterable
+from dataclasses import replace
 
 import pkcs11
+from cryptography import x509
 from pkcs11 import Attribute, ObjectClass
 from pkcs11.exceptions import PKCS11Error
 
@@ -19,16 +22,23 @@ from vestry.text import printable
 from vestry.tokens import pkcs11_keys
 from vestry.tokens.cryptoki import OK, PIN_INCORRECT, Cryptoki
 from vestry.tokens.pkcs11_keys import Place
+from vestry.tokens.token import KeyKind, TokenKey
 
 PIN_LEAST, PIN_MOST = 6, 8
 FACTORY_PIN, FACTORY_PUK = "123456", "12345678"
 FACTORY_MANAGEMENT_KEY = "010203040506070801020304050607080102030405060708"
 # The maker's attestation key and its certificate, in slot F9; no reset removes them.
-_DEVICE_IDS = frozenset({b"\x19"})
+_ATTESTATION_ID = b"\x19"
 # 9C first: it asks for the PIN at each signature. Then 9A and 9D, and the retired slots 82 to 95; never 9E, which
 # asks for no PIN at all.
 _SLOTS = (2, 1, 3, *range(5, 25))
 _MANAGEMENT_KEY_BYTES = 24
+# Two raw bytes in an attestation: PIN policy, touch policy.
+_POLICY_OID = x509.ObjectIdentifier("1.3.6.1.4.1.41482.3.8")
+_POLICIES = (
+    ("pin_policy", {1: "never", 2: "once", 3: "always"}),
+    ("touch", {1: "never", 2: "always", 3: "cached"}),
+)
 
 
 def is_piv(token: pkcs11.Token) -> bool:
@@ -36,9 +46,56 @@ def is_piv(token: pkcs11.Token) -> bool:
     return token.manufacturer_id.startswith("Yubico") and token.model.startswith("YubiKey")
 
 
-def device_ids(token: pkcs11.Token) -> frozenset[bytes]:
-    """Ids of objects that belong to the device itself."""
-    return _DEVICE_IDS if is_piv(token) else frozenset()
+def with_policies(keys: Iterable[TokenKey], session: pkcs11.Session) -> tuple[TokenKey, ...]:
+    """`keys` with what their attestations say of PIN and touch (facts ``pin_policy`` and ``touch``): for the screen,
+    which then knows that a device waits. Nothing is verified here."""
+    told: dict[bytes, tuple[tuple[str, str], ...]] = {}
+    for item in list(session.get_objects({Attribute.CLASS: ObjectClass.CERTIFICATE})):
+        value = _policy(pkcs11_keys.read(item, Attribute.VALUE))
+        if value is not None and len(value) == len(_POLICIES):
+            told[pkcs11_keys.identity(item)] = tuple(
+                (name, words[byte]) for (name, words), byte in zip(_POLICIES, value, strict=True) if byte in words
+            )
+    return tuple(replace(key, facts=(*key.facts, *told.get(key.id, ()))) for key in keys)
+
+
+def _policy(der: object) -> bytes | None:
+    if not isinstance(der, bytes):
+        return None
+    try:
+        found = x509.load_der_x509_certificate(der).extensions.get_extension_for_oid(_POLICY_OID).value
+    except (ValueError, x509.ExtensionNotFound):
+        return None
+    return found.value if isinstance(found, x509.UnrecognizedExtension) else None
+
+
+def of_device(kind: str, identity: bytes) -> bool:
+    """Whether an object belongs to the device itself: the maker's attestation key, or data of the application, which
+    can neither sign nor let anyone in."""
+    return identity == _ATTESTATION_ID or kind == "data"
+
+
+def firmware(version: tuple[int, int]) -> str:
+    """The firmware, from the two numbers that ykcs11 makes of three."""
+    return f"{version[0]}.{version[1] // 10}.{version[1] % 10}"
+
+
+def overwrite(session: pkcs11.Session, mechanisms: frozenset[int], key: TokenKey, serial: str, label: str) -> None:
+    """Destroy `key` for good. PIV deletes no single key (before firmware 5.7, and ykcs11 not at all), so another one,
+    which nobody knows of, is made in its slot.
+
+    Raises:
+        TokenTrouble: E-TOKEN-FAILED: it is still there.
+    """
+    pkcs11_keys.generate(session, mechanisms, KeyKind("ecdsa-sha2-nistp256"), Place(key.id, "", True), serial, label)
+    if any(h.key.spki == key.spki for h in pkcs11_keys.held(session, serial, label)):
+        raise TokenTrouble(
+            "the YubiKey still lists a key that was to be overwritten",
+            where=str(printable(label, 60)),
+            do="reset its PIV application with 'ykman piv reset' if the key must be gone",
+            code="E-TOKEN-FAILED",
+            unknown=True,
+        )
 
 
 def reset(raw: Cryptoki, token: pkcs11.Token, label: bytes) -> None:
@@ -140,6 +197,16 @@ def officer_session(token: pkcs11.Token, management_key: str | None) -> pkcs11.S
             do="erase the token again; its keys are then made anew",
             code="E-TOKEN-OFFICER",
         ) from None
+
+
+def untouched(token: pkcs11.Token) -> TokenTrouble:
+    """ykcs11 says "not logged in" of a key that was to be touched (status 6982), though the login was a moment ago."""
+    return TokenTrouble(
+        "the YubiKey was not touched in time; it signed nothing",
+        where=where_of(token),
+        do="go on, and touch it while it blinks",
+        code="E-TOKEN-REFUSED",
+    )
 
 
 def where_of(token: pkcs11.Token) -> str:
