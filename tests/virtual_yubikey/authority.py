@@ -1,7 +1,7 @@
-"""A test authority for attestation: root -> intermediate -> a certificate in each card's slot F9 -> one for each key made.
+"""A test authority for attestation: root, intermediate, a certificate in each card's slot F9, one for each key made.
 
-The extensions are Yubico's, 1.3.6.1.4.1.41482.3: .3 firmware (3 bytes), .7 serial (DER INTEGER), .8 PIN and touch policy
-(2 bytes), .9 form factor (1 byte). Nothing here is signed by Yubico.
+The extensions are Yubico's, 1.3.6.1.4.1.41482.3: .3 firmware (3 bytes), .7 serial (DER INTEGER), .8 PIN and touch
+policy (2 bytes), .9 form factor (1 byte). Nothing here is signed by Yubico.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import NameOID
 
 ARC = "1.3.6.1.4.1.41482.3."
-_FROM = datetime.datetime(2016, 3, 14, tzinfo=datetime.timezone.utc)
-_TO = datetime.datetime(2052, 4, 17, tzinfo=datetime.timezone.utc)
+_FROM = datetime.datetime(2016, 3, 14, tzinfo=datetime.UTC)
+_TO = datetime.datetime(2052, 4, 17, tzinfo=datetime.UTC)
 
 
 class Authority:
@@ -39,6 +39,11 @@ def key_certificate(
 ) -> x509.Certificate:
     """What a card answers to ATTEST. `extensions`: last number of Yubico's arc, and raw value."""
     return _certificate(f"YubiKey PIV Attestation {slot:02x}", public, issuer, signer, extensions=extensions)
+
+
+def placeholder(private: Any) -> x509.Certificate:
+    """A certificate without meaning that a key signs for itself, as tools write one beside each new key."""
+    return _certificate("placeholder", private.public_key(), None, private)
 
 
 def pem(certificate: x509.Certificate) -> str:
@@ -75,4 +80,4 @@ def _certificate(
     for last, value in (extensions or {}).items():
         oid = x509.ObjectIdentifier(f"{ARC}{last}")
         builder = builder.add_extension(x509.UnrecognizedExtension(oid, value), critical=False)
-    return builder.sign(signer, hashes.SHA256())
+    return builder.sign(signer, None if isinstance(signer, ed25519.Ed25519PrivateKey) else hashes.SHA256())

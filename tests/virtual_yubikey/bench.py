@@ -26,6 +26,7 @@ from typing import Any
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from virtual_yubikey.room import DRIVER
 from virtual_yubikey.state import Settings
@@ -36,11 +37,11 @@ ALICE, BOB = Settings(serial=11_111_111), Settings(serial=22_222_222)
 TWO = {"alice": ALICE, "bob": BOB}
 
 
-class Refused(Exception):  # noqa: N818 - the room's answer, not a fault of it
+class Refused(Exception):
     """The room did not do it."""
 
 
-class NoWalls(Exception):  # noqa: N818 - a reason to skip
+class NoWalls(Exception):
     """This machine allows no namespaces of our own."""
 
 
@@ -75,12 +76,25 @@ class VirtualCard:
         self.settings = dataclasses.replace(self.settings, **settings)
 
     def next_signature(self, how: str) -> None:
-        """``"wrong"``: of other bytes; ``"remove"``: the card goes instead of signing; ``"remove-after"``: once it signed."""
+        """``"wrong"``: of other bytes; ``"remove"``: it leaves instead; ``"remove-after"``: it leaves, having signed."""
         self._bench.order("next", card=self.name, signature=how)
 
-    def lie_about_next_key(self) -> None:
-        """The next key it makes shows another key's public half, everywhere but in its attestation."""
-        self._bench.order("next", card=self.name, other_public_key=True)
+    def lie_about_next_key(self, *, attested: bool = True) -> None:
+        """The next key it makes shows another's public half: everywhere but in its attestation; without, everywhere.
+
+        ykcs11 shows the public half from the attestation where there is one; the answer to GENERATE is seen in the
+        session that made the key, and in the certificate beside it.
+        """
+        self._bench.order("next", card=self.name, other_public_key="attested" if attested else "imported")
+
+    def put_key(self, slot: str, kind: str, **how: Any) -> Any:
+        """A key in slot ``"9a"`` of kind ``"p256"``, as if long there; its public half. `how`: `State.put_key`."""
+        answer = self._bench.order("key", card=self.name, slot=slot, kind=kind, **how)
+        return load_der_public_key(bytes.fromhex(answer["spki"]))
+
+    def set_secrets(self, *, pin: str = "", puk: str = "") -> None:
+        """Have another PIN or PUK, as if it had been changed."""
+        self._bench.order("secrets", card=self.name, pin=pin, puk=puk)
 
     def state(self) -> dict[str, Any]:
         """What it remembers, and whether it waits for a touch: `State.described`, and its reader."""
@@ -177,7 +191,7 @@ class Bench:
         self.cards = {name: VirtualCard(self, name, settings) for name, settings in cards.items()}
         return {
             "cards": {name: dataclasses.asdict(settings) for name, settings in cards.items()},
-            "readers": (list(cards) + ["", ""])[:2],
+            "readers": [*cards, "", ""][:2],
         }
 
 

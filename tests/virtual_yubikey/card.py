@@ -1,4 +1,4 @@
-"""A card as a reader sees it: applets to select, chained commands, long answers in pieces (ISO 7816-4 sections 5.1 and 5.3)."""
+"""A card as a reader sees it: applets to select, chained commands, long answers in pieces (ISO 7816-4, 5.1 and 5.3)."""
 
 from __future__ import annotations
 
@@ -78,10 +78,11 @@ class Card:
                 self._piv = Piv(self._state)
             self._selected = PIV_AID
             return self._piv.select()
-        if name not in {_MANAGEMENT_AID, _OTP_AID}:
+        known = next((aid for aid in (_MANAGEMENT_AID, _OTP_AID) if name.startswith(aid)), None)
+        if known is None:
             raise Status(NO_OBJECT)
-        self._selected, self._piv = name, None
-        if name == _MANAGEMENT_AID:
+        self._selected, self._piv = known, None
+        if known == _MANAGEMENT_AID:
             return f"Virtual mgr - FW version {self._state.settings.firmware}".encode()
         return self._otp_status()
 

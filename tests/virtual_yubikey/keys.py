@@ -1,4 +1,4 @@
-"""The algorithms of the PIV applet: generate, import, show, sign. Numbers of algorithms are those of the card's commands."""
+"""The algorithms of the PIV applet: generate, import, show, sign. Algorithms have the numbers they have in commands."""
 
 from __future__ import annotations
 

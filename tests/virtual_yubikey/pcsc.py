@@ -1,4 +1,4 @@
-"""pcscd asked directly which readers hold a card: the messages of pcsc-lite's own clients, protocol 4.4 (winscard_msg.h)."""
+"""pcscd asked which readers hold a card, with the messages of pcsc-lite's own clients (winscard_msg.h, version 4.4)."""
 
 from __future__ import annotations
 

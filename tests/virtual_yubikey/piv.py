@@ -22,6 +22,7 @@ from virtual_yubikey.state import (
     ATTESTATION_OBJECT,
     ATTESTATION_SLOT,
     DEFAULT_MANAGEMENT_KEY,
+    DEFAULT_PIN_POLICY,
     TRIPLE_DES,
     Secret,
     State,
@@ -37,7 +38,7 @@ NO_OBJECT, NO_REFERENCE, WRONG_P, NO_INSTRUCTION = 0x6A82, 0x6A88, 0x6B00, 0x6D0
 NEVER, ONCE, ALWAYS = 1, 2, 3
 TOUCH_NEVER, TOUCH_CACHED = 1, 3
 _TOUCH_CACHE_SECONDS = 15.0
-_SIGNATURE_SLOT, _CARD_SLOT, _MANAGEMENT = 0x9C, 0x9E, 0x9B
+_MANAGEMENT = 0x9B
 _SLOTS = {0x9A, 0x9C, 0x9D, 0x9E, ATTESTATION_SLOT, *range(0x82, 0x96)}
 _LARGEST_OBJECT = 3063
 _DISCOVERY = 0x7E
@@ -48,7 +49,7 @@ _MOVE_SINCE, _METADATA_SINCE, _SERIAL_SINCE, _AES_SINCE, _NEW_KEYS_SINCE = (
 )
 
 
-class Status(Exception):  # noqa: N818 - the card's own word
+class Status(Exception):
     """An answer that is not 9000."""
 
     def __init__(self, word: int) -> None:
@@ -56,7 +57,7 @@ class Status(Exception):  # noqa: N818 - the card's own word
         self.word = word
 
 
-class Removed(Exception):  # noqa: N818 - not an error of ours
+class Removed(Exception):
     """The card leaves the reader in the midst of a command."""
 
 
@@ -209,8 +210,7 @@ class Piv:
     # Keys
 
     def _policies(self, slot: int, parts: dict[int, bytes]) -> tuple[int, int]:
-        default = {_SIGNATURE_SLOT: ALWAYS, _CARD_SLOT: NEVER}.get(slot, ONCE)
-        pin = parts.get(0xAA, b"\0")[0] or default
+        pin = parts.get(0xAA, b"\0")[0] or DEFAULT_PIN_POLICY.get(slot, ONCE)
         touch = parts.get(0xAB, b"\0")[0] or TOUCH_NEVER
         if pin > ALWAYS or touch > TOUCH_CACHED:
             raise Status(WRONG_DATA)
@@ -234,9 +234,10 @@ class Piv:
         (algorithm,) = parts[0x80]
         self._checked(slot, algorithm)
         time.sleep(self._state.settings.generate_delay_ms / 1000)
-        key = self._put_key(slot, algorithm, keys.generate(algorithm), GENERATED, parts)
-        if self._state.other_public_key:
-            self._state.other_public_key = False
+        lie, self._state.other_public_key = self._state.other_public_key, ""
+        origin = IMPORTED if lie == "imported" else GENERATED
+        key = self._put_key(slot, algorithm, keys.generate(algorithm), origin, parts)
+        if lie:
             key.shown = keys.generate(algorithm).public_key()
         return tlv(0x7F49, keys.public_template(key.shown))
 

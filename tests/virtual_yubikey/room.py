@@ -2,7 +2,8 @@
 
 Start: ``python -m virtual_yubikey.room FOLDER``. It reads FOLDER/room.json, ``{"cards": {NAME: SETTINGS}, "readers":
 [NAME, NAME]}``, makes FOLDER/pcscd.comm (for PCSCLITE_CSOCK_NAME) and FOLDER/control, prints "ready" and ends with its
-standard input. An order is one line of JSON, ``{"do": "remove", "reader": 0}``; so is its answer, ``{}`` or ``{"error": ...}``.
+standard input. An order is one line of JSON, ``{"do": "remove", "reader": 0}``; so is its answer, ``{}`` where there is
+nothing to tell and ``{"error": ...}`` where it was not done.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import Any
 from virtual_yubikey import pcsc, walls
 from virtual_yubikey.authority import Authority, pem
 from virtual_yubikey.reader import Reader
-from virtual_yubikey.state import Settings, State
+from virtual_yubikey.state import Settings, State, padded
 
 PORT = 35963
 DRIVER = Path("/usr/lib/pcsc/drivers/serial/libifdvpcd.so")
@@ -56,6 +57,8 @@ class Room:
             "set": self._set,
             "next": self._next,
             "state": self._state,
+            "key": self._key,
+            "secrets": self._secrets,
         }
 
     def order(self, line: bytes) -> dict[str, Any]:
@@ -77,8 +80,7 @@ class Room:
         with self._lock:
             if any(r.occupied and r.name == card for r in self._readers):
                 raise ValueError(f"card {card!r} is in a reader already")
-            if self._readers[reader].occupied:
-                self._out(reader)
+            self._out(reader)
             self._readers[reader].insert(card, self._drawer[card])
             self._seen()
 
@@ -105,6 +107,10 @@ class Room:
                 elif reader.occupied:
                     reader.replace(name, self._drawer[name])
                 else:
+                    if reader.name:
+                        # It left by itself: pcscd has to see that before another comes.
+                        reader.remove()
+                        self._seen()
                     reader.insert(name, self._drawer[name])
             self._seen()
 
@@ -115,11 +121,20 @@ class Room:
         state = self._drawer[card]
         state.settings = dataclasses.replace(state.settings, **settings)
 
-    def _next(self, card: str, signature: str = "", other_public_key: bool = False) -> None:
+    def _next(self, card: str, signature: str = "", other_public_key: str = "") -> None:
         if signature not in {"", "wrong", "remove", "remove-after"}:
             raise ValueError(f"no such way to sign: {signature}")
         self._drawer[card].next_signature = signature
         self._drawer[card].other_public_key = other_public_key
+
+    def _key(self, card: str, slot: str, kind: str, **how: Any) -> dict[str, Any]:
+        return {"spki": self._drawer[card].put_key(int(slot, 16), kind, **how).hex()}
+
+    def _secrets(self, card: str, pin: str = "", puk: str = "") -> None:
+        state = self._drawer[card]
+        for secret, text in ((state.pin, pin), (state.puk, puk)):
+            if text:
+                secret.value = padded(text)
 
     def _state(self, card: str) -> dict[str, Any]:
         readers = {reader.name: number for number, reader in enumerate(self._readers) if reader.occupied}
@@ -138,7 +153,7 @@ def _start_pcscd(folder: Path) -> subprocess.Popen[bytes]:
             stdout=log,
             stderr=log,
             pass_fds=(_HANDED,),
-            preexec_fn=lambda: walls.die_with_parent(signal.SIGKILL),
+            preexec_fn=lambda: walls.die_with_parent(signal.SIGKILL),  # noqa: PLW1509 - no thread runs yet
         )
 
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 
-from virtual_yubikey.authority import Authority, der
-from virtual_yubikey.keys import Key, generate
+from virtual_yubikey.authority import Authority, der, placeholder
+from virtual_yubikey.keys import GENERATED, IMPORTED, NAMES, Key, generate
 from virtual_yubikey.tlv import tlv
 
 DEFAULT_PIN, DEFAULT_PUK = "123456", "12345678"
@@ -17,6 +18,9 @@ DEFAULT_MANAGEMENT_KEY = bytes(range(1, 9)) * 3
 TRIPLE_DES, AES128, AES192, AES256 = 0x03, 0x08, 0x0A, 0x0C
 MANAGEMENT = {"3des": TRIPLE_DES, "aes192": AES192}
 ATTESTATION_SLOT, ATTESTATION_OBJECT = 0xF9, 0x5FFF01
+_OBJECTS = {0x9A: 0x5FC105, 0x9C: 0x5FC10A, 0x9D: 0x5FC10B, 0x9E: 0x5FC101}
+# Never 1, once 2, always 3: what a slot has unless told otherwise is "once".
+DEFAULT_PIN_POLICY = {0x9C: 3, 0x9E: 1}
 _ATTESTATION_KINDS = {"p256": 0x11, "p384": 0x14, "rsa2048": 0x07}
 
 
@@ -102,7 +106,8 @@ class State:
     log: list[int] = field(default_factory=list)
     # What the next signature does: "" as it should, "wrong", "remove", "remove-after".
     next_signature: str = ""
-    other_public_key: bool = False
+    # What the next generated key does: "" as it should; "attested" and "imported" show another's public half.
+    other_public_key: str = ""
     touched: threading.Event = field(default_factory=threading.Event)
     removed: threading.Event = field(default_factory=threading.Event)
     waiting: bool = False
@@ -123,8 +128,29 @@ class State:
         self.management_key = DEFAULT_MANAGEMENT_KEY
         self.management_algorithm = self.settings.management_algorithm
         self.keys = {ATTESTATION_SLOT: self.keys.get(ATTESTATION_SLOT, key)}
-        kept = self.objects.get(ATTESTATION_OBJECT, attestation_object(certificate))
+        kept = self.objects.get(ATTESTATION_OBJECT, stored(certificate))
         self.objects = {ATTESTATION_OBJECT: kept}
+
+    def put_key(
+        self,
+        slot: int,
+        kind: str,
+        *,
+        imported: bool = False,
+        pin_policy: int = 0,
+        touch_policy: int = 0,
+        certificate: bool = True,
+    ) -> bytes:
+        """A key put here as if generated or imported, with the placeholder certificate that tools write; its SPKI."""
+        algorithm = {name: number for number, name in NAMES.items()}[kind]
+        private = generate(algorithm)
+        public = private.public_key()
+        origin = IMPORTED if imported else GENERATED
+        pin, touch = pin_policy or DEFAULT_PIN_POLICY.get(slot, 2), touch_policy or 1
+        self.keys[slot] = Key(algorithm, private, origin, pin, touch, public)
+        if certificate:
+            self.objects[certificate_object(slot)] = stored(placeholder(private))
+        return public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
 
     def room_for(self, tag: int, data: bytes) -> bool:
         """Whether the object `tag` may become `data`."""
@@ -145,6 +171,11 @@ class State:
         }
 
 
-def attestation_object(certificate: x509.Certificate) -> bytes:
+def certificate_object(slot: int) -> int:
+    """The tag of the certificate that belongs to a slot."""
+    return _OBJECTS[slot] if slot in _OBJECTS else 0x5FC10D + slot - 0x82
+
+
+def stored(certificate: x509.Certificate) -> bytes:
     """A certificate as PIV stores it: 70 the certificate, 71 not compressed, FE no checksum."""
     return tlv(0x70, der(certificate)) + tlv(0x71, b"\0") + tlv(0xFE, b"")

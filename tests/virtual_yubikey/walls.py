@@ -1,7 +1,7 @@
 """Namespaces of our own: a network in which only we listen, and a /run in which only our pcscd writes its process id.
 
-vpcd listens on every address at fixed ports and pcscd writes one fixed file; behind these walls any number of test workers run
-side by side, nobody else reaches the cards, and no root is needed where the kernel allows user namespaces.
+vpcd listens on every address at fixed ports and pcscd writes one fixed file; behind these walls any number of test
+workers run side by side, nobody else reaches the cards, and no root is needed where the kernel allows user namespaces.
 """
 
 from __future__ import annotations
