@@ -76,7 +76,8 @@ class VirtualCard:
         self.settings = dataclasses.replace(self.settings, **settings)
 
     def next_signature(self, how: str) -> None:
-        """``"wrong"``: of other bytes; ``"remove"``: it leaves instead; ``"remove-after"``: it leaves, having signed."""
+        """``"wrong"``: of other bytes; ``"remove"``: it leaves instead; ``"remove-after"``: it leaves, having
+        signed."""
         self._bench.order("next", card=self.name, signature=how)
 
     def lie_about_next_key(self, *, attested: bool = True) -> None:

@@ -1,12 +1,68 @@
-"""Makers' proofs of new keys, as the gate looks at them: when a key comes in, and at every replay."""
+"""Makers' proofs of new keys, as the gate judges them: when a key comes in, and at every replay."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from vestry.ceremony import events as e
+from vestry.ceremony.script import TokenSpec
 from vestry.ceremony.state import State
+from vestry.errors import Refused
 from vestry.metadata.keys import Key
+from vestry.tokens import attestation, certificates
+from vestry.tokens.attestation import Attestation
+
+CODE = "E-ATTESTATION"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What the certificates that came with a key prove: the maker's attestation, where there is one, and a sentence."""
+
+    attestation: Attestation | None
+    sentence: str
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """Codes of what was found, each once."""
+        return tuple(dict.fromkeys(f.code for f in self.attestation.findings)) if self.attestation else ()
+
+    @property
+    def holds(self) -> bool:
+        """Whether the maker's proof is there and holds."""
+        return self.attestation is not None and self.attestation.ok
+
+
+def judge(state: State, spec: TokenSpec, serial: str, key: Key, pems: tuple[str, ...]) -> Judged:
+    """Hold certificates (PEM) against the anchors of the script, for `key` on the token with `serial`."""
+    ders = [certificates.from_pem(text) for text in pems]
+    leaves = [d for d in ders if (seen := certificates.read(d)) is not None and seen.spki == key.spki]
+    proofs = [d for d in leaves if attestation.is_attestation(d)]
+    if not proofs:
+        return Judged(None, f"no maker's proof came with the key on '{spec.name}'")
+    anchors = attestation.Anchors.from_pem(state.anchors)
+    found = attestation.verify(
+        proofs[0], [d for d in ders if d != proofs[0]], anchors, expected_spki=key.spki, expected_serial=serial
+    )
+    if found.ok:
+        return Judged(found, f"{found.vendor} proves that the key was made on the device with serial {found.serial}")
+    why = next((f.text for f in found.findings if f.severity == "stop"), "it does not hold")
+    return Judged(found, f"the maker's proof does not hold: {why}")
 
 
 def admit(state: State, event: e.KeyGenerated | e.KeyTaken, key: Key) -> None:
-    """Refuse a key whose token must prove it, and does not."""
-    del state, event, key
+    """Refuse a key whose token must prove it, and does not.
+
+    Raises:
+        Refused: E-ATTESTATION.
+    """
+    spec = state.script.token(state.script.key(event.key).token)
+    serial = state.tokens[spec.name].serial
+    judged = judge(state, spec, serial, key, event.certificates)
+    if spec.attestation in ("required", "files") and not judged.holds:
+        raise Refused(
+            judged.sentence,
+            where=f"key '{event.key}'",
+            do="take another token, or stop and change the script",
+            code=CODE,
+        )

@@ -3,12 +3,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from cryptography import x509
+
+from vestry.ceremony import attesting
+from vestry.ceremony.dialogue import Ask, Confirm
 from vestry.ceremony.room import Room
-from vestry.ceremony.script import KeySpec
+from vestry.ceremony.script import KeySpec, TokenSpec
+from vestry.errors import Stopped, VestryError
+from vestry.media import evidence
+from vestry.metadata import intake
 from vestry.metadata.keys import Key
+from vestry.tokens import attestation, certificates
 from vestry.tokens.token import Token
+
+_MOST_FILES = 100
 
 
 @dataclass(frozen=True)
@@ -20,6 +32,88 @@ class Evidence:
 
 
 def gather(room: Room, spec: KeySpec, token: Token, key: Key) -> Evidence:
-    """What the token, or its maker's files, say of `key`."""
-    del room, spec, token, key
-    return Evidence()
+    """What the token, or its maker's files, say of `key`. Whatever was found is told, and accepted by its holder.
+
+    Raises:
+        Stopped: it was not accepted.
+    """
+    token_spec = room.state.script.token(spec.token)
+    if token_spec.use == "software" or token_spec.attestation == "none":
+        return Evidence()
+    ders = [c.der for c in token.certificates()]
+    if token_spec.attestation == "files":
+        ders += _from_files(room, token_spec, spec)
+    pems = tuple(certificates.pem(der) for der in chain(key.spki, ders))
+    judged = attesting.judge(room.state, token_spec, token.info.serial, key, pems)
+    room.tell(judged.sentence, good=True if judged.holds else None)
+    serious = [f for f in judged.attestation.findings if f.severity != "note"] if judged.attestation else []
+    if serious and not room.ask(
+        Confirm(
+            "attestation",
+            f"Decide whether key '{spec.name}' may be used as it is.",
+            person=spec.holder,
+            details=tuple(f"{f.code}: {f.text}" for f in serious),
+            yes="use it; the transcript says that this was accepted",
+            no="stop here",
+        )
+    ):
+        raise Stopped("stopped at what a maker's proof says", do="run the same line again to go on")
+    return Evidence(pems, judged.findings)
+
+
+def chain(spki: bytes, ders: Iterable[bytes]) -> list[bytes]:
+    """The certificates for the key `spki`, and those that may have issued them, in that order. Placeholders that a
+    token signs by itself are left out."""
+    named = {der: name for der in ders if (name := _names(der)) is not None}
+    wanted = [d for d, (_, _, key) in named.items() if key == spki and named[d][0] != named[d][1]]
+    wanted.sort(key=lambda d: not attestation.is_attestation(d))
+    for der in wanted:  # grows while it is walked
+        issuer = named[der][1]
+        wanted += [d for d, (subject, _, _) in named.items() if subject == issuer and d not in wanted]
+    return wanted
+
+
+def _names(der: bytes) -> tuple[bytes, bytes, bytes] | None:
+    seen = certificates.read(der)
+    if seen is None:
+        return None
+    parsed = x509.load_der_x509_certificate(der)
+    return parsed.subject.public_bytes(), parsed.issuer.public_bytes(), seen.spki
+
+
+def _from_files(room: Room, token: TokenSpec, spec: KeySpec) -> Sequence[bytes]:
+    """The maker's files for a key, from a folder that its holder names."""
+    while True:
+        typed = room.ask(
+            Ask(
+                "attestation-files",
+                f"Name the folder with the maker's attestation of key '{spec.name}' on '{token.name}'.",
+                person=spec.holder,
+                details=("Certificates, PEM or DER: the key's, the device's, and those between.",),
+            )
+        )
+        try:
+            found = _read(Path(typed).expanduser())
+        except VestryError as error:
+            room.tell(str(error), good=False)
+            continue
+        if found:
+            return found
+        room.tell("no certificate lies there", good=False)
+
+
+def _read(folder: Path) -> list[bytes]:
+    paths = sorted(folder.iterdir()) if folder.is_dir() else [folder]
+    found: list[bytes] = []
+    for path in paths[:_MOST_FILES]:
+        if path.is_dir():
+            continue
+        raw = intake.read_file(path, limit=evidence.LIMIT)
+        if raw.lstrip().startswith(b"-----BEGIN CERTIFICATE-----"):
+            try:
+                found += evidence.split(raw.decode("ascii"))
+            except ValueError:
+                continue
+        elif certificates.read(raw) is not None:
+            found.append(raw)
+    return found

@@ -132,6 +132,25 @@ def _tokens(p: argparse.ArgumentParser) -> None:
     _sources(p)
 
 
+def _attest(p: argparse.ArgumentParser) -> None:
+    p.add_argument("paths", nargs="+", metavar="FILE|DIR", help="certificates and public keys, PEM or DER")
+    p.add_argument(
+        "--anchors",
+        metavar="FILE|DIR",
+        action="append",
+        default=[],
+        help="the makers' root and intermediate certificates; repeatable",
+    )
+    p.add_argument(
+        "--key",
+        metavar="PEM|ROOT",
+        action="append",
+        default=[],
+        help="a public key, or a root (.json), whose keys they are to be for",
+    )
+    p.add_argument("--serial", metavar="SERIAL", help="the device they are to be from")
+
+
 def _pin(p: argparse.ArgumentParser) -> None:
     p.add_argument("--dice", action="store_true", help="from rolls of dice that you type, not from the machine")
     p.add_argument("--length", type=_pin_length, default=8, metavar="N", help="characters, 6 to 64 (default: 8)")
@@ -180,6 +199,7 @@ _FILL: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "import": _import,
     "replay": _replay,
     "tokens": _tokens,
+    "attest": _attest,
     "pin": _pin,
     "preflight": _nothing,
 }

@@ -29,6 +29,7 @@ VERBS = {
     "import": "take a bundle from a drive",
     "replay": "give every event of a transcript its verdict",
     "tokens": "list tokens and their keys, or have them prove themselves",
+    "attest": "hold device makers' proofs against their roots",
     "pin": "draw a PIN, by the machine or by dice",
     "preflight": "is this machine fit for a ceremony",
 }

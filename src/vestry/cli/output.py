@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from vestry.text import group_hex, words
 
@@ -12,6 +12,11 @@ from vestry.text import group_hex, words
 def emit(value: Mapping[str, object]) -> None:
     """One JSON object on stdout. ASCII alone, so that no terminal obeys what a document says."""
     sys.stdout.write(json.dumps(value, indent=1) + "\n")
+
+
+def array(values: Sequence[Mapping[str, object]]) -> None:
+    """One JSON array on stdout, ASCII alone."""
+    sys.stdout.write(json.dumps(list(values), indent=1) + "\n")
 
 
 def line(*texts: str) -> None:

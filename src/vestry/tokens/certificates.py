@@ -47,7 +47,7 @@ def read(der: bytes) -> Seen | None:
                 certificate.not_valid_after_utc.astimezone(UTC),
                 certificate.public_key().public_bytes(_DER, _SPKI),
             )
-    except (ValueError, TypeError, UnsupportedAlgorithm):
+    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion):
         return None
 
 

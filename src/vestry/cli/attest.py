@@ -1,0 +1,230 @@
+"""``vestry attest``: do makers' proofs hold, and which keys have none."""
+
+from __future__ import annotations
+
+import argparse
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+
+from vestry.cli import output
+from vestry.cli.documents import read_document, read_public_key
+from vestry.errors import ExitStatus, InputRejected, VestryError
+from vestry.metadata import document, intake
+from vestry.metadata.keys import Key
+from vestry.text import Safe, group_hex, printable
+from vestry.tokens import attestation
+from vestry.tokens.attestation import Anchors, Attestation
+from vestry.tokens.attestation_rules import Finding, finding
+
+_LIMIT = 1 << 20
+_MOST_FILES = 10_000
+_DER, _SPKI = serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+_CERTIFICATE, _PUBLIC = b"-----BEGIN CERTIFICATE-----", b"-----BEGIN PUBLIC KEY-----"
+
+
+@dataclass
+class Found:
+    """What lies in the files that were given: certificates, and public keys with where they lie."""
+
+    certificates: dict[bytes, Path] = field(default_factory=dict)
+    keys: dict[bytes, Path] = field(default_factory=dict)
+    passed_over: list[Path] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One key: its proof, or that it has none."""
+
+    path: Path
+    subject: Safe
+    keyid: str
+    attestation: Attestation | None
+    findings: tuple[Finding, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether a maker's proof is there and holds."""
+        return self.attestation is not None and all(f.severity != "stop" for f in self.findings)
+
+    def to_dict(self) -> dict[str, object]:
+        """The object of ``attest --json``."""
+        proof = self.attestation
+        said = proof.claims if proof else None
+        return {
+            "subject": self.subject,
+            "file": printable(str(self.path), 300),
+            "vendor": proof.vendor if proof else "",
+            "model": proof.model if proof else "",
+            "serial": proof.serial if proof else "",
+            "firmware": proof.firmware if proof else "",
+            "keyid": self.keyid,
+            "anchor": proof.anchor if proof else "",
+            "anchor_sha256": proof.anchor_sha256 if proof else "",
+            "slot": said.slot if said else "",
+            "origin": said.origin if said else "",
+            "pin_policy": said.pin_policy if said else "",
+            "touch_policy": said.touch_policy if said else "",
+            "ok": self.ok,
+            "findings": [f.to_dict() for f in self.findings],
+        }
+
+
+def run(args: argparse.Namespace) -> int:
+    """Attest; 1 where a proof does not hold or a key has none, 2 where nothing could be read."""
+    found = gather([Path(p) for p in args.paths])
+    brought = gather([Path(p) for p in args.anchors]) if args.anchors else Found()
+    anchors = Anchors.of([*brought.certificates, *_known_roots(found)])
+    expected = _expected(args.key)
+    verdicts = judge(found, anchors, expected, serial=args.serial or "")
+    if not verdicts:
+        raise InputRejected(
+            "neither an attestation nor a public key lies here",
+            where=printable(" ".join(args.paths), 200),
+            do="name the folder with the maker's certificates, or the files themselves",
+            code="E-ATTEST",
+        )
+    if args.json:
+        output.array([v.to_dict() for v in verdicts])
+    else:
+        for verdict in verdicts:
+            output.line(*_lines(verdict))
+        if not anchors.roots:
+            output.narrate("No maker's root was given: name its certificate, or a folder of them, with --anchors.")
+    if found.passed_over and not args.json:
+        count = len(found.passed_over)
+        output.narrate(f"{count} other file{'s' if count > 1 else ''} passed over: neither certificates nor keys")
+    return int(ExitStatus.DONE if all(v.ok for v in verdicts) else ExitStatus.DOES_NOT_HOLD)
+
+
+def gather(paths: Iterable[Path]) -> Found:
+    """Certificates and public keys, PEM or DER, in files and folders; a folder's links are not followed.
+
+    Raises:
+        InputRejected: a path is not there, or there are too many files.
+    """
+    found = Found()
+    for count, path in enumerate(_files(paths)):
+        if count == _MOST_FILES:
+            raise InputRejected(
+                f"more than {_MOST_FILES:,} files",
+                where=printable(str(path.parent), 200),
+                do="name fewer",
+                code="E-ATTEST",
+            )
+        if not _take(found, path, intake.read_file(path, limit=_LIMIT)):
+            found.passed_over.append(path)
+    return found
+
+
+def judge(found: Found, anchors: Anchors, expected: Sequence[Key], *, serial: str = "") -> list[Verdict]:
+    """A verdict on every attested key, and on every key without an attestation."""
+    leaves = {der: path for der, path in found.certificates.items() if attestation.is_attestation(der)}
+    others = [der for der in found.certificates if der not in leaves]
+    wanted = {k.spki for k in expected}
+    verdicts = []
+    proved: set[bytes] = set()
+    for der, path in leaves.items():
+        proof = attestation.verify(der, others, anchors, expected_serial=serial)
+        more = (finding("ATTEST-KEY-DIFFERS"),) if wanted and proof.spki not in wanted else ()
+        proved.add(proof.spki)
+        verdicts.append(Verdict(path, proof.subject, _keyid(proof.spki), proof, (*more, *proof.findings)))
+    missing = {spki: path for spki, path in found.keys.items() if spki not in proved}
+    missing |= {k.spki: Path("--key") for k in expected if k.spki not in proved and k.spki not in missing}
+    for spki, path in missing.items():
+        subject = printable(str(path), 200)
+        verdicts.append(Verdict(path, subject, _keyid(spki), None, (finding("ATTEST-NONE"),)))
+    return sorted(verdicts, key=lambda v: str(v.path))
+
+
+def _files(paths: Iterable[Path]) -> Iterator[Path]:
+    for path in paths:
+        if path.is_dir() and not path.is_symlink():
+            yield from sorted(p for p in path.rglob("*") if p.is_file() and not p.is_symlink())
+        else:
+            yield path
+
+
+def _take(found: Found, path: Path, raw: bytes) -> bool:
+    if _CERTIFICATE in raw:
+        ders = [d for d in map(_der, raw.split(_CERTIFICATE)[1:]) if d is not None]
+        found.certificates.update(dict.fromkeys(ders, path))
+        return bool(ders)
+    if _PUBLIC in raw:
+        try:
+            found.keys.setdefault(Key.from_pem(raw.decode("ascii", "replace"), where=str(path)).spki, path)
+        except VestryError:
+            return False
+        return True
+    if attestation.parse(raw) is not None:
+        found.certificates[raw] = path
+        return True
+    try:
+        found.keys.setdefault(Key.from_spki(raw, where=str(path)).spki, path)
+    except VestryError:
+        return False
+    return True
+
+
+def _der(piece: bytes) -> bytes | None:
+    try:
+        pem = _CERTIFICATE + piece.split(b"-----END CERTIFICATE-----")[0] + b"-----END CERTIFICATE-----\n"
+        der = x509.load_pem_x509_certificate(pem).public_bytes(_DER)
+    except (ValueError, x509.InvalidVersion):
+        return None
+    return der if attestation.parse(der) is not None else None
+
+
+def _known_roots(found: Found) -> Iterator[bytes]:
+    """Roots of makers that lie among the files themselves: they are recognised by their digest, wherever they lie."""
+    for der in found.certificates:
+        if attestation.sha256(der) in attestation.MAKERS:
+            yield der
+
+
+def _expected(paths: Sequence[str]) -> list[Key]:
+    """The keys that proofs are to be for: public keys, or all keys of a root."""
+    found: list[Key] = []
+    for text in paths:
+        path = Path(text)
+        if path.suffix == ".json":
+            found += [k for k in document.keys(read_document(path)).values() if k.spki]
+        else:
+            found.append(read_public_key(path))
+    return found
+
+
+def _keyid(spki: bytes) -> str:
+    try:
+        return Key.from_spki(spki).keyid if spki else ""
+    except VestryError:
+        return ""  # a key that TUF does not use
+
+
+def _lines(verdict: Verdict) -> list[str]:
+    proof = verdict.attestation
+    head = (
+        f"{'holds' if verdict.ok else 'DOES NOT HOLD' if proof else 'UNATTESTED'}: {printable(str(verdict.path), 200)}"
+    )
+    lines = [head]
+    if proof is not None:
+        said = proof.claims
+        lines.append(f"  {proof.subject}")
+        if said is not None:
+            facts = [f"serial {proof.serial or 'untold'}", f"firmware {proof.firmware or 'untold'}"]
+            facts += [f"slot {said.slot}"] if said.slot else []
+            facts += [said.origin, "may leave under a wrap key" if said.exportable else "cannot leave"]
+            facts += [f"PIN {said.pin_policy}, touch {said.touch_policy}"] if said.pin_policy else []
+            lines.append(f"  {proof.vendor} {proof.model}: {', '.join(facts)}")
+        lines.append(f"  root: {proof.anchor or 'none'}")
+    if verdict.keyid:
+        lines.append("  key id")
+        lines += [f"    {row}" for row in group_hex(verdict.keyid)]
+    for found in verdict.findings:
+        text = f"{found.severity}: {found.text} [{found.code}]"
+        lines += textwrap.wrap(text, 78, initial_indent="  ", subsequent_indent="    ", break_long_words=False)
+    return [*lines, ""]
