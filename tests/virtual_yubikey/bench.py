@@ -61,10 +61,8 @@ class VirtualCard:
         self._bench.order("insert", reader=reader, card=self.name)
 
     def remove(self) -> None:
-        """Out of its reader, even in the midst of a command; returns when pcscd has seen it."""
-        reader = self.state()["reader"]
-        if reader is not None:
-            self._bench.order("remove", reader=reader)
+        """Out of its reader, even in the midst of a command; returns when pcscd has seen it. In the drawer: nothing."""
+        self._bench.order("remove", card=self.name)
 
     def touch(self) -> None:
         """Touch it, now."""

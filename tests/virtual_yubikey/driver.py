@@ -136,6 +136,12 @@ def main() -> None:
                 told.append([kind, item[Attribute.ID].hex(), item[Attribute.TOKEN], item[Attribute.LABEL], value])
         return told
 
+    def curve(serial: str, slot: int) -> Any:
+        with token(serial).open() as session:
+            wanted = {Attribute.CLASS: ObjectClass.PUBLIC_KEY, Attribute.ID: bytes([slot])}
+            (key,) = session.get_objects(wanted)
+            return key[Attribute.EC_PARAMS].hex()
+
     def destroy(serial: str, slot: int) -> Any:
         with token(serial).open(rw=True, so_pin=SO_PIN) as session:
             (key,) = session.get_objects({**private_object, Attribute.ID: bytes([slot])})
@@ -151,7 +157,7 @@ def main() -> None:
         library.reinitialize()
         return returned
 
-    calls = {f.__name__: f for f in (tokens, generate, sign, log_in, objects, destroy, set_pin, initialise)}
+    calls = {f.__name__: f for f in (tokens, generate, sign, log_in, objects, curve, destroy, set_pin, initialise)}
     for line in sys.stdin:
         name, words = json.loads(line)
         try:

@@ -2,8 +2,8 @@
 
 Start: ``python -m virtual_yubikey.room FOLDER``. It reads FOLDER/room.json, ``{"cards": {NAME: SETTINGS}, "readers":
 [NAME, NAME]}``, makes FOLDER/pcscd.comm (for PCSCLITE_CSOCK_NAME) and FOLDER/control, prints "ready" and ends with its
-standard input. An order is one line of JSON, ``{"do": "remove", "reader": 0}``; so is its answer, ``{}`` where there is
-nothing to tell and ``{"error": ...}`` where it was not done.
+standard input. An order is one line of JSON, ``{"do": "remove", "card": "alice"}``; so is its answer, ``{}`` where there
+is nothing to tell and ``{"error": ...}`` where it was not done.
 """
 
 from __future__ import annotations
@@ -85,9 +85,14 @@ class Room:
             self._readers[reader].insert(card, self._drawer[card])
             self._seen()
 
-    def _remove(self, reader: int) -> None:
+    def _remove(self, card: str) -> None:
         with self._lock:
-            self._out(reader)
+            if card not in self._drawer:
+                raise KeyError(card)
+            for number, reader in enumerate(self._readers):
+                # One that left by itself has still to be seen as gone.
+                if reader.name == card:
+                    self._out(number)
 
     def _out(self, reader: int) -> None:
         self._readers[reader].remove()
