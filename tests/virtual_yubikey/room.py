@@ -2,8 +2,8 @@
 
 Start: ``python -m virtual_yubikey.room FOLDER``. It reads FOLDER/room.json, ``{"cards": {NAME: SETTINGS}, "readers":
 [NAME, NAME]}``, makes FOLDER/pcscd.comm (for PCSCLITE_CSOCK_NAME) and FOLDER/control, prints "ready" and ends with its
-standard input. An order is one line of JSON, ``{"do": "remove", "card": "alice"}``; so is its answer, ``{}`` where there
-is nothing to tell and ``{"error": ...}`` where it was not done.
+standard input. An order is one line of JSON, ``{"do": "remove", "card": "alice"}``; so is its answer, ``{}`` where
+there is nothing to tell and ``{"error": ...}`` where it was not done.
 """
 
 from __future__ import annotations
