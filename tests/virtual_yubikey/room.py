@@ -198,7 +198,6 @@ def _serve(room: Room, control: socket.socket, pcscd: subprocess.Popen[bytes]) -
 def main() -> int:
     """Run a room."""
     folder = Path(sys.argv[1])
-    walls.die_with_parent(signal.SIGTERM)
     handed = socket.socket(socket.AF_UNIX)
     handed.bind(str(folder / "pcscd.comm"))
     handed.listen(16)

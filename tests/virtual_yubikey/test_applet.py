@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+from cryptography import x509
 from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
@@ -113,6 +116,32 @@ def test_pin_policies() -> None:
     assert command(card, 0x20, 0, 0x80, PIN)[0] == OK
     assert sign(card, 0x9E, 0x11, bytes(32))[0] == OK
     assert [sign(card, slot, 0x11, bytes(32))[0] for slot in slots] == [OK, OK, 0x6982]
+
+
+def test_touch_policies() -> None:
+    """A touch counts once, or for fifteen seconds; without one the card gives up after its time."""
+    card, state = powered(touch_after_ms=None, touch_limit_ms=20)
+    for slot, policy in ((0x9A, 2), (0x9D, 3)):
+        state.put_key(slot, "p256", pin_policy=1, touch_policy=policy)
+    assert [sign(card, slot, 0x11, bytes(32))[0] for slot in (0x9A, 0x9D)] == [0x6982, 0x6982]
+    state.settings = replace(state.settings, touch_after_ms=1)
+    assert sign(card, 0x9D, 0x11, bytes(32))[0] == OK
+    state.settings = replace(state.settings, touch_after_ms=None)
+    assert [sign(card, slot, 0x11, bytes(32))[0] for slot in (0x9A, 0x9D)] == [0x6982, OK]
+
+
+@pytest.mark.parametrize("attestation", ["p256", "p384", "rsa2048"])
+def test_attestation_by_each_kind_of_key(attestation: str) -> None:
+    """Cards of different years sign attestations with different keys; an RSA one is what most have."""
+    card, state = powered(attestation=attestation)
+    state.put_key(0x9C, "p384")
+    status, answer = command(card, 0xF9, 0x9C, 0)
+    assert status == OK
+    leaf = x509.load_der_x509_certificate(answer)
+    status, answer = command(card, 0xCB, 0x3F, 0xFF, tlv(0x5C, b"\x5f\xff\x01"))
+    device = x509.load_der_x509_certificate(parsed(parsed(answer)[0x53])[0x70])
+    leaf.verify_directly_issued_by(device)
+    device.verify_directly_issued_by(state.issuer.intermediate)
 
 
 def test_nothing_is_made_or_stored_without_the_management_key() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -133,6 +134,26 @@ def test_a_full_bench_starts_fast_and_leaves_nothing(yubikeys: Bench) -> None:
         assert _using(folder)
     assert not folder.exists()
     assert _using(folder) == []
+
+
+def test_a_killed_test_run_leaves_no_process(yubikeys: Bench) -> None:
+    """A worker that is killed cannot clean up; readers that stay behind would add up on a developer's machine."""
+    script = (
+        "import virtual_yubikey.bench as b\n"
+        "with b.running() as bench: print(bench.environment['PCSCLITE_CSOCK_NAME'], flush=True); input()"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    line = [sys.executable, "-c", script]
+    with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as process:
+        assert process.stdout is not None
+        folder = Path(process.stdout.readline().decode().strip()).parent
+        assert _using(folder)
+        process.kill()
+    end = time.monotonic() + 5
+    while _using(folder) and time.monotonic() < end:
+        time.sleep(0.02)
+    assert _using(folder) == []
+    shutil.rmtree(folder)
 
 
 def _using(folder: Path) -> list[str]:
