@@ -13,7 +13,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
-SYSTEM := softhsm2 tmux gcc python3-venv
+SYSTEM := softhsm2 tmux gcc python3-venv pcscd vsmartcard-vpcd ykcs11 yubico-piv-tool yubikey-manager
 WORKERS ?= auto
 
 help:
@@ -47,7 +47,10 @@ rehearse: $(VENV)/.vestry
 
 system:
 	@missing=""; \
-	for tool in softhsm2-util tmux gcc; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	for tool in softhsm2-util tmux gcc yubico-piv-tool ykman; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	for file in /usr/sbin/pcscd /usr/lib/pcsc/drivers/serial/libifdvpcd.so /usr/lib/*/libykcs11.so.2; do \
+	  [[ -e $$file ]] || missing="$$missing $$file"; \
+	done; \
 	$(PYTHON) -c 'import ensurepip' 2>/dev/null || [[ -x $(BIN)/pip ]] || missing="$$missing python3-venv"; \
 	if [[ -z "$$missing" ]]; then exit 0; fi; \
 	if [[ $$(id -u) -eq 0 ]] && command -v apt-get >/dev/null; then \

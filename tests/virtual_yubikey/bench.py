@@ -31,7 +31,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from virtual_yubikey.room import DRIVER
 from virtual_yubikey.state import Settings
 
-YKCS11 = Path("/usr/lib/x86_64-linux-gnu/libykcs11.so.2")
+YKCS11 = next(iter(sorted(Path("/usr/lib").glob("*/libykcs11.so.2"))), Path("/usr/lib/libykcs11.so.2"))
 PCSCD = Path("/usr/sbin/pcscd")
 ALICE, BOB = Settings(serial=11_111_111), Settings(serial=22_222_222)
 TWO = {"alice": ALICE, "bob": BOB}
@@ -61,10 +61,8 @@ class VirtualCard:
         self._bench.order("insert", reader=reader, card=self.name)
 
     def remove(self) -> None:
-        """Out of its reader, even in the midst of a command; returns when pcscd has seen it."""
-        reader = self.state()["reader"]
-        if reader is not None:
-            self._bench.order("remove", reader=reader)
+        """Out of its reader, even in the midst of a command; returns when pcscd has seen it. In the drawer: nothing."""
+        self._bench.order("remove", card=self.name)
 
     def touch(self) -> None:
         """Touch it, now."""
@@ -76,8 +74,7 @@ class VirtualCard:
         self.settings = dataclasses.replace(self.settings, **settings)
 
     def next_signature(self, how: str) -> None:
-        """``"wrong"``: of other bytes; ``"remove"``: it leaves instead; ``"remove-after"``: it leaves, having
-        signed."""
+        """``"wrong"``: of other bytes; ``"remove"``: it leaves instead; ``"remove-after"``: it signs, then leaves."""
         self._bench.order("next", card=self.name, signature=how)
 
     def lie_about_next_key(self, *, attested: bool = True) -> None:

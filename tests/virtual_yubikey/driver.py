@@ -1,7 +1,7 @@
 """python-pkcs11 on ykcs11 in a process of its own: what the module does, with nothing of Vestry between.
 
-Start: ``python -m virtual_yubikey.driver``. A line of JSON is a call, ``["sign", {...}]``; so is its answer: a value,
-or ``{"error": NAME}`` with the name of python-pkcs11's exception. Bytes are hex.
+Start: ``python -m virtual_yubikey.driver MODULE``. A line of JSON is a call, ``["sign", {...}]``; so is its answer: a
+value, or ``{"error": NAME}`` with the name of python-pkcs11's exception. Bytes are hex.
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from virtual_yubikey.state import DEFAULT_MANAGEMENT_KEY
-
-SO_PIN = DEFAULT_MANAGEMENT_KEY.hex()
+# The management key of the factory. Nothing heavy is imported here: each test starts this process.
+SO_PIN = "0102030405060708" * 3
 
 
 class Failed(Exception):
@@ -50,8 +49,10 @@ class Driver:
 @contextmanager
 def driving(environment: Mapping[str, str]) -> Iterator[Driver]:
     """A process with ykcs11, ended afterwards."""
+    from virtual_yubikey.bench import YKCS11
+
     with subprocess.Popen(
-        [sys.executable, "-m", "virtual_yubikey.driver"],
+        [sys.executable, "-m", "virtual_yubikey.driver", str(YKCS11)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env={**environment, "PYTHONPATH": str(Path(__file__).parent.parent)},
@@ -75,9 +76,9 @@ def main() -> None:
     from pkcs11.util.ec import encode_named_curve_parameters
 
     from vestry.tokens.cryptoki import Cryptoki
-    from virtual_yubikey.bench import YKCS11
 
-    library = pkcs11.lib(str(YKCS11))
+    module = sys.argv[1]
+    library = pkcs11.lib(module)
     private_object = {Attribute.CLASS: ObjectClass.PRIVATE_KEY}
 
     def item_type(item: Any) -> Any:
@@ -136,6 +137,12 @@ def main() -> None:
                 told.append([kind, item[Attribute.ID].hex(), item[Attribute.TOKEN], item[Attribute.LABEL], value])
         return told
 
+    def curve(serial: str, slot: int) -> Any:
+        with token(serial).open() as session:
+            wanted = {Attribute.CLASS: ObjectClass.PUBLIC_KEY, Attribute.ID: bytes([slot])}
+            (key,) = session.get_objects(wanted)
+            return key[Attribute.EC_PARAMS].hex()
+
     def destroy(serial: str, slot: int) -> Any:
         with token(serial).open(rw=True, so_pin=SO_PIN) as session:
             (key,) = session.get_objects({**private_object, Attribute.ID: bytes([slot])})
@@ -147,11 +154,11 @@ def main() -> None:
             session.set_pin(old, new)
 
     def initialise(serial: str, so_pin: str) -> Any:
-        returned = Cryptoki(str(YKCS11)).init_token(token(serial).slot.slot_id, so_pin.encode(), b"new label")
+        returned = Cryptoki(module).init_token(token(serial).slot.slot_id, so_pin.encode(), b"new label")
         library.reinitialize()
         return returned
 
-    calls = {f.__name__: f for f in (tokens, generate, sign, log_in, objects, destroy, set_pin, initialise)}
+    calls = {f.__name__: f for f in (tokens, generate, sign, log_in, objects, curve, destroy, set_pin, initialise)}
     for line in sys.stdin:
         name, words = json.loads(line)
         try:

@@ -2,8 +2,8 @@
 
 Start: ``python -m virtual_yubikey.room FOLDER``. It reads FOLDER/room.json, ``{"cards": {NAME: SETTINGS}, "readers":
 [NAME, NAME]}``, makes FOLDER/pcscd.comm (for PCSCLITE_CSOCK_NAME) and FOLDER/control, prints "ready" and ends with its
-standard input. An order is one line of JSON, ``{"do": "remove", "reader": 0}``; so is its answer, ``{}`` where there is
-nothing to tell and ``{"error": ...}`` where it was not done.
+standard input. An order is one line of JSON, ``{"do": "remove", "card": "alice"}``; so is its answer, ``{}`` where
+there is nothing to tell and ``{"error": ...}`` where it was not done.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import random
 import selectors
 import signal
 import socket
@@ -41,11 +42,11 @@ _HANDED = 3
 class Room:
     """Drawer of cards, two readers, two authorities: the trusted one, and one that only looks like it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, port: int) -> None:
         self._pcscd = folder / "pcscd.comm"
         self._authority, self._forger = Authority("Test PIV"), Authority("Test PIV")
         self._drawer: dict[str, State] = {}
-        self._readers = (Reader(PORT), Reader(PORT + 1))
+        self._readers = (Reader(port), Reader(port + 1))
         self._lock = threading.Lock()
         self._orders: dict[str, Callable[..., dict[str, Any] | None]] = {
             "authority": self._authorities,
@@ -84,9 +85,14 @@ class Room:
             self._readers[reader].insert(card, self._drawer[card])
             self._seen()
 
-    def _remove(self, reader: int) -> None:
+    def _remove(self, card: str) -> None:
         with self._lock:
-            self._out(reader)
+            if card not in self._drawer:
+                raise KeyError(card)
+            for number, reader in enumerate(self._readers):
+                # One that left by itself has still to be seen as gone.
+                if reader.name == card:
+                    self._out(number)
 
     def _out(self, reader: int) -> None:
         self._readers[reader].remove()
@@ -141,10 +147,10 @@ class Room:
         return {**self._drawer[card].described(), "reader": readers.get(card)}
 
 
-def _start_pcscd(folder: Path) -> subprocess.Popen[bytes]:
+def _start_pcscd(folder: Path, port: int) -> subprocess.Popen[bytes]:
     drivers = folder / "drivers"
-    drivers.mkdir()
-    (drivers / "vpcd").write_text(_READERS.format(port=PORT, driver=DRIVER), encoding="ascii")
+    drivers.mkdir(exist_ok=True)
+    (drivers / "vpcd").write_text(_READERS.format(port=port, driver=DRIVER), encoding="ascii")
     with (folder / "pcscd.log").open("wb") as log:
         return subprocess.Popen(
             ["/bin/sh", "-c", 'LISTEN_PID=$$ exec "$0" -f -c "$1"', "/usr/sbin/pcscd", str(drivers)],
@@ -155,6 +161,19 @@ def _start_pcscd(folder: Path) -> subprocess.Popen[bytes]:
             pass_fds=(_HANDED,),
             preexec_fn=lambda: walls.die_with_parent(signal.SIGKILL),  # noqa: PLW1509 - no thread runs yet
         )
+
+
+def _free_pair() -> int:
+    """The first of two neighbouring ports on which nothing listens, below those that the kernel hands out."""
+    while True:
+        port = random.randrange(20_000, 32_000, 2)
+        try:
+            for number in (port, port + 1):
+                with socket.socket() as probe:
+                    probe.bind(("", number))
+        except OSError:
+            continue
+        return port
 
 
 def _answer(room: Room, line: socket.socket) -> None:
@@ -179,23 +198,26 @@ def _serve(room: Room, control: socket.socket, pcscd: subprocess.Popen[bytes]) -
 def main() -> int:
     """Run a room."""
     folder = Path(sys.argv[1])
-    walls.die_with_parent(signal.SIGTERM)
     handed = socket.socket(socket.AF_UNIX)
     handed.bind(str(folder / "pcscd.comm"))
     handed.listen(16)
     if handed.fileno() != _HANDED:
         os.dup2(handed.fileno(), _HANDED)
+    port, user = PORT, os.geteuid()
     try:
         walls.enter()
     except OSError as error:
-        print(f"no walls: {error.strerror or error}", flush=True)
-        return 3
-    pcscd = _start_pcscd(folder)
+        if user != 0:
+            print(f"no walls: {error.strerror or error}", flush=True)
+            return 3
+        # Root in a container without namespaces: pcscd may write where it wants, and ports are looked for.
+        port = _free_pair()
+    pcscd = _start_pcscd(folder, port)
     try:
         control = socket.socket(socket.AF_UNIX)
         control.bind(str(folder / "control"))
         control.listen(16)
-        room = Room(folder)
+        room = Room(folder, port)
         outset = json.loads((folder / "room.json").read_text(encoding="utf-8"))
         begun = room.order(json.dumps({"do": "fresh", **outset}).encode())
         print(begun.get("error", "ready"), flush=True)

@@ -273,6 +273,55 @@ def test_a_card_that_is_never_touched_refuses(source: Pkcs11Source, yubikeys: Be
     assert card.state()["signatures"] == 0
 
 
+def test_removal_while_it_waits_for_a_touch(source: Pkcs11Source, yubikeys: Bench) -> None:
+    """A holder who pulls the blinking card must not wait for the card's own time to run out."""
+    card = yubikeys.cards["alice"]
+    card.put_key("9a", "p256", touch_policy=2)
+    card.change(touch_after_ms=None)
+    (token,) = [t for t in source.tokens() if t.info.serial == card.serial]
+
+    def pull() -> None:
+        while not card.state()["waiting"]:
+            time.sleep(0.005)
+        card.remove()
+
+    pulling = threading.Thread(target=pull)
+    with token.unlock(Pin(DEFAULT_PIN)) as unlocked:
+        (key,) = held(unlocked, b"\x01")
+        began = time.monotonic()
+        pulling.start()
+        with refused("E-TOKEN-GONE"):
+            unlocked.sign(key, b"root")
+    assert time.monotonic() - began < 5
+    pulling.join()
+    assert card.state()["signatures"] == 0
+
+
+def test_a_key_without_certificate_shows_explicit_curve_parameters(driver: Driver, yubikeys: Bench) -> None:
+    """Of keys known by the card's metadata alone, ykcs11 tells the curve in full and not by name (2.2.0)."""
+    card = yubikeys.cards["alice"]
+    public: Any = card.put_key("9a", "p256", imported=True, certificate=False)
+    (shown,) = [o for o in driver.objects(serial=card.serial) if o[:2] == ["PUBLIC_KEY", "01"]]
+    form = serialization.PublicFormat.UncompressedPoint
+    assert bytes.fromhex(shown[4])[2:] == public.public_bytes(serialization.Encoding.X962, form)
+    assert driver.curve(serial=card.serial, slot=SLOT_9A).startswith("3081f7020101")
+    card.put_key("9d", "p256")
+    assert driver.curve(serial=card.serial, slot=3) == "06082a8648ce3d030107"
+
+
+@pytest.mark.parametrize("firmware", ["4.3.5", "5.7.1"])
+def test_other_firmware(firmware: str, driver: Driver, yubikeys: Bench) -> None:
+    """Before 5.3 keys show by attestation and certificate alone; from 5.7 on 2.2.0 wants a 3DES management key set."""
+    yubikeys.fresh({"alice": Settings(serial=4, firmware=firmware), "bob": Settings(serial=5)})
+    if firmware == "5.7.1":
+        with failing("PinIncorrect"):
+            driver.generate(serial="4", slot=SLOT_9C, kind="p256")
+        yubikeys.fresh({"alice": Settings(serial=4, firmware=firmware, management="3des"), "bob": Settings(serial=5)})
+    driver.generate(serial="4", slot=SLOT_9C, kind="p256")
+    assert len(attested(driver, "4", SLOT_9C)) == 1
+    assert driver.sign(serial="4", slot=SLOT_9C, pin=DEFAULT_PIN, mechanism=ECDSA, data=DIGEST.hex())
+
+
 def test_attestation_leads_to_the_test_authority(driver: Driver, yubikeys: Bench) -> None:
     """Generated keys have a certificate that leads to the root through the card's own; imported ones have none."""
     card = yubikeys.cards["alice"]

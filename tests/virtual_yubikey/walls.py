@@ -29,10 +29,10 @@ def enter() -> None:
     """
     user, group = os.geteuid(), os.getegid()
     flags = _NEW_MOUNTS | _NEW_NETWORK
-    if user != 0:
-        flags |= _NEW_USER
-    _call("unshare", flags)
-    if user != 0:
+    try:
+        _call("unshare", flags)
+    except PermissionError:
+        _call("unshare", flags | _NEW_USER)
         Path("/proc/self/setgroups").write_text("deny", encoding="ascii")
         Path("/proc/self/uid_map").write_text(f"0 {user} 1", encoding="ascii")
         Path("/proc/self/gid_map").write_text(f"0 {group} 1", encoding="ascii")

@@ -34,6 +34,7 @@ class Module:
     def __init__(self, path: str) -> None:
         self._library = Library(path)
         self._login: _Login | None = None
+        self._stale = False
         # Management keys of YubiKeys that were set up by this process, by serial; they die with it.
         self._management: dict[str, str] = {}
         self._requests: Mapping[str, Callable[[Frame], Frame]] = {
@@ -61,19 +62,20 @@ class Module:
         """
         name = messages.text(request.head, "do")
         where = str(printable(str(request.head.get("serial", "")) or self._library.path, 80))
+        if self._stale and name != "logout":
+            self._start_afresh()
         try:
             return self._requests[name](request)
         except PKCS11Error as error:
             if name == "sign" and self._login is not None and self._login.piv and isinstance(error, UserNotLoggedIn):
                 raise pkcs11_piv.untouched(self._login.token) from None
             found = trouble(error, where, acting=name in messages.ACTING)
-            if found.code == "E-TOKEN-GONE":
-                # What the module still holds of a device that went away would spoil the next try, after it came back.
-                self._start_afresh()
+            # What the module still holds of a device that went away would spoil the next try, after it came back.
+            self._stale = found.code == "E-TOKEN-GONE"
             raise found from None
 
     def _start_afresh(self) -> None:
-        self._login = None
+        self._login, self._stale = None, False
         with suppress(PKCS11Error):
             self._library.reinitialize()
 
@@ -238,6 +240,8 @@ class Module:
         return Frame({})
 
     def _log_out(self, _: Frame) -> Frame:
+        if self._stale:
+            self._login = None  # there is nothing to log out of
         self._drop_login()
         return Frame({})
 
