@@ -204,7 +204,12 @@ def _typed(edit: Edit) -> Edit:
         kind = "expiry-changed"
     elif len(path) == 3 and path[0] == "steps" and path[2] == "threshold" and all(type(v) is int for v in both):
         kind = "threshold-changed"
-    elif len(path) == 3 and path[0] in _KINDS and path[2] in _COMMANDS_AND_RULES and edit.kind == "field-changed":
+    elif (
+        len(path) == 3
+        and path[0] in _KINDS
+        and path[2] in _COMMANDS_AND_RULES
+        and all(isinstance(v, list) for v in both)
+    ):
         kind = f"{_KINDS[path[0]]}-changed"
     return Edit(kind, path, edit.old, edit.new)
 
