@@ -18,7 +18,7 @@ def repository() -> Path:
 @pytest.fixture(scope="session")
 def shared_data(repository: Path) -> Path:
     """Facts that third parties published; not part of the project."""
-    folder = repository.parent / "shared" / "data"
-    if not folder.is_dir():
-        pytest.skip(f"no published data at {folder.name!r} beside the checkout")
-    return folder
+    for above in repository.parents:
+        if (above / "shared" / "data").is_dir():
+            return above / "shared" / "data"
+    pytest.skip("no published data in shared/data beside the checkout or above it")

@@ -104,6 +104,7 @@ def _stage(p: argparse.ArgumentParser) -> None:
 
 def _review(p: argparse.ArgumentParser) -> None:
     p.add_argument("documents", nargs="+", metavar="BUNDLE | [OLD] NEW", help="a bundle, or files of metadata")
+    _layout_keys(p)
 
 
 def _sign(p: argparse.ArgumentParser) -> None:
@@ -159,6 +160,14 @@ def _pin(p: argparse.ArgumentParser) -> None:
 
 def _verify(p: argparse.ArgumentParser) -> None:
     p.add_argument("paths", nargs="+", metavar="BUNDLE|REPOSITORY|FILE", help="what to verify; files are put in order")
+    _layout_keys(p)
+
+
+def _layout_keys(p: argparse.ArgumentParser) -> None:
+    p.add_argument(
+        "--key", metavar="NAME=PEM", action="append", default=[], help="a key that signs an in-toto layout; repeatable"
+    )
+    p.add_argument("--threshold", type=_whole, metavar="N", help="how many of these keys must sign (default: all)")
 
 
 def _collect(p: argparse.ArgumentParser) -> None:

@@ -8,10 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from vestry.cli import output
-from vestry.cli.documents import bundle_folder, read_document
+from vestry.cli.documents import GivenKeys, bundle_folder, given_keys, read_for_review
 from vestry.errors import ExitStatus, InputRejected
 from vestry.media import bundle
 from vestry.media.bundle import Bundle
+from vestry.metadata import layout
+from vestry.metadata.document import Document
 from vestry.metadata.review import Review, review
 from vestry.metadata.review_text import render_lines
 from vestry.text import printable
@@ -19,7 +21,7 @@ from vestry.text import printable
 
 def run(args: argparse.Namespace) -> int:
     """Show the review; 1 where a finding stops it."""
-    found = _review(args.documents)
+    found = _review(args.documents, given_keys(args.key, args.threshold))
     if args.json:
         output.emit(found.to_dict())
     else:
@@ -63,21 +65,21 @@ def width() -> int:
         return 80
 
 
-def _review(paths: list[str]) -> Review:
+def _review(paths: list[str], given: GivenKeys) -> Review:
     now = datetime.now(UTC)
     if len(paths) == 1:
         folder = bundle_folder(Path(paths[0]))
         if folder is not None or Path(paths[0]).is_dir():
             opened = bundle.open_bundle(folder or Path(paths[0]))
+            only_layouts(given, "bundle")
             output.narrate(*decided_by(opened))
             return of_bundle(opened, now=now)
-        new = read_document(Path(paths[0]))
-        return review(new.type, new, now=now)
+        return of_files(read_for_review(Path(paths[0])), None, given, now=now)
     if len(paths) > 2:
         raise InputRejected(
             "review takes a bundle, one document, or an old and a new one", where="review", code="E-USAGE"
         )
-    old, new = read_document(Path(paths[0])), read_document(Path(paths[1]))
+    old, new = read_for_review(Path(paths[0])), read_for_review(Path(paths[1]))
     if old.type != new.type:
         raise InputRejected(
             f"a {old.type} and a {new.type} cannot be compared",
@@ -85,4 +87,23 @@ def _review(paths: list[str]) -> Review:
             do="give two versions of the same role",
             code="E-USAGE",
         )
-    return review(new.type, new, old=old, now=now)
+    return of_files(new, old, given, now=now)
+
+
+def of_files(new: Document, old: Document | None, given: GivenKeys, *, now: datetime) -> Review:
+    """The review of a document that came as a file; for a layout, with the keys that must sign it."""
+    if new.type != layout.TYPE:
+        only_layouts(given, new.type)
+        return review(new.type, new, old=old, now=now)
+    return review(new.type, new, old=old, now=now, known=given.known(new, old), signers=given.signers(new))
+
+
+def only_layouts(given: GivenKeys, what: str) -> None:
+    """Refuse keys for a document whose signers are named by metadata."""
+    if given.keys:
+        raise InputRejected(
+            f"this is a {printable(what, 40)}: documents say whose keys sign it",
+            where="--key",
+            do="leave --key away; it is for in-toto layouts",
+            code="E-USAGE",
+        )

@@ -9,11 +9,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from vestry.cli import output
-from vestry.cli.documents import bundle_folder
-from vestry.cli.review import decided_by, of_bundle
+from vestry.cli.documents import NO_KEYS, GivenKeys, bundle_folder, given_keys
+from vestry.cli.review import decided_by, of_bundle, of_files, only_layouts
 from vestry.errors import ExitStatus, InputRejected
 from vestry.media import bundle, repository
 from vestry.media.repository import Link
+from vestry.metadata import layout
 from vestry.metadata.review import Review, review
 from vestry.text import printable
 
@@ -45,8 +46,8 @@ class Verdict:
 
 def run(args: argparse.Namespace) -> int:
     """Verify; 1 where anything does not hold."""
-    now = datetime.now(UTC)
-    verdicts = [verdict for path in _groups(args.paths) for verdict in path_verdicts(path, now)]
+    now, given = datetime.now(UTC), given_keys(args.key, args.threshold)
+    verdicts = [verdict for path in _groups(args.paths) for verdict in path_verdicts(path, now, given)]
     ok = all(v.ok for v in verdicts)
     if args.json:
         last = verdicts[-1].to_dict() | {"ok": ok}
@@ -58,18 +59,24 @@ def run(args: argparse.Namespace) -> int:
     return int(ExitStatus.DONE if ok else ExitStatus.DOES_NOT_HOLD)
 
 
-def path_verdicts(paths: Sequence[Path], now: datetime) -> list[Verdict]:
+def path_verdicts(paths: Sequence[Path], now: datetime, given: GivenKeys = NO_KEYS) -> list[Verdict]:
     """Verdicts on one bundle or repository, or on files that belong together."""
     if len(paths) == 1 and paths[0].is_dir():
         folder = bundle_folder(paths[0])
         if folder is not None:
             opened = bundle.open_bundle(folder)
+            only_layouts(given, "bundle")
             output.narrate(*decided_by(opened))
             return [Verdict(of_bundle(opened, now=now))]
-        links = repository.chain(repository.read_folder(paths[0]))
+        found = repository.read_folder(paths[0])
     else:
-        links = repository.chain(repository.read_files(paths))
-    return [_verdict(link, now) for link in links]
+        found = repository.read_files(paths)
+    layouts = [f.document for f in found if f.document.type == layout.TYPE]
+    links = repository.chain([f for f in found if f.document.type != layout.TYPE])
+    if links and not layouts:
+        only_layouts(given, links[0].role)
+    verdicts = [_verdict(link, now) for link in links]
+    return verdicts + [Verdict(of_files(one, None, given, now=now)) for one in layouts]
 
 
 def _groups(paths: Sequence[str]) -> list[list[Path]]:
@@ -92,11 +99,13 @@ def _verdict(link: Link, now: datetime) -> Verdict:
 def _lines(verdict: Verdict) -> list[str]:
     found = verdict.review
     new = found.new
-    lines = [f"{printable(found.role, 80)} v{new.version}, expires {new.expires:%Y-%m-%d}"]
+    version = f" v{new.version}" if new.version else ""
+    lines = [f"{printable(found.role, 80)}{version}, expires {new.expires:%Y-%m-%d}"]
     lines += [f"  {'ok' if t.met else 'NO':<5}signed by {t.sentence}" for t in found.tallies]
     lines += [f"  NO   {printable(problem, 200)}" for problem in verdict.problems]
     if not found.tallies:
-        lines.append("  NO   nothing here says who must sign it")
+        where = "; give the keys, --key NAME=PEM" if new.type == layout.TYPE else ""
+        lines.append(f"  NO   nothing here says who must sign it{where}")
     # What a root changed was decided by those who signed it; of superseded ones only the signatures matter today.
     shown = [f for f in found.findings if f.severity == "stop" or not verdict.superseded]
     lines += [f"  {f.severity:<5}{f.text}" for f in shown]

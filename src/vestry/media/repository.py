@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from vestry.errors import InputRejected, MediumTrouble, NotTrusted
-from vestry.metadata import document, intake
+from vestry.metadata import intake, layout
 from vestry.metadata.document import Document
 from vestry.metadata.thresholds import named
 from vestry.text import printable
@@ -58,7 +58,7 @@ def read_files(paths: Iterable[Path]) -> tuple[Found, ...]:
     found: dict[tuple[str, str], Found] = {}
     for path in paths:
         where = printable(str(path), 200)
-        read = document.read(intake.read_file(path, limit=FILE_LIMIT), where=where)
+        read = layout.read(intake.read_file(path, limit=FILE_LIMIT), where=where)
         match = _NAME.fullmatch(path.name)
         # The type decides but for delegated targets, which do not carry their role's name.
         role = unquote(match["role"]) if read.type == "targets" and match else read.type

@@ -16,13 +16,12 @@ from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 from vestry.errors import InputRejected
-from vestry.metadata import intake
+from vestry.metadata import intake, legacy
 from vestry.metadata.canonical import encode
 from vestry.metadata.keys import Key
 from vestry.text import printable
 
 ROLES = ("root", "targets", "snapshot", "timestamp")
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 _SPEC = re.compile(r"1\.\d+(\.\d+)?", re.ASCII)
 _MOST_BITS = 32  # TAP 15
 _YEAR_LEAST = 1000  # below, python-tuf writes the year without its zeros, and so other bytes than it read
@@ -79,14 +78,14 @@ def to_file(
     return json.dumps(value, sort_keys=True, indent=1, separators=(",", ": ")).encode()
 
 
-def read(raw: bytes, *, where: str, limits: intake.Limits = intake.LIMITS) -> Document:
-    """Read a document strictly.
+def read(raw: bytes, *, where: str, limits: intake.Limits = intake.LIMITS, old_forms: bool = False) -> Document:
+    """Read a document strictly; with `old_forms`, which only review and verification take, what `legacy` reads, too.
 
     Raises:
         InputRejected: it is no TUF metadata; says which field and why.
     """
     value = intake.parse(raw, where=where, limits=limits)
-    reader = _Reader(where)
+    reader = _Reader(where, old_forms=old_forms)
     top = reader.object(value, "the document")
     signed = reader.object(_get(top, "signed"), "signed")
     signatures = reader.signatures(_get(top, "signatures"))
@@ -104,7 +103,7 @@ def read(raw: bytes, *, where: str, limits: intake.Limits = intake.LIMITS) -> Do
 
 def keys(document: Document) -> Mapping[str, Key]:
     """The key objects of a root, or of a targets' delegations, by key id."""
-    holder = document.signed if document.type == "root" else document.signed.get("delegations", {})
+    holder = document.signed if document.type in ("root", "layout") else document.signed.get("delegations", {})
     return {keyid: Key.from_dict(keyid, value) for keyid, value in holder.get("keys", {}).items()}
 
 
@@ -142,8 +141,8 @@ def _get(entry: Mapping[str, Any], name: str) -> Any:
 class _Reader:
     """Checks of shape, each with one error that names the field."""
 
-    def __init__(self, where: str) -> None:
-        self.where = where
+    def __init__(self, where: str, *, old_forms: bool = False) -> None:
+        self.where, self.old_forms = where, old_forms
 
     def bad(self, name: str, what: str) -> NoReturn:
         raise InputRejected(f"{printable(name, 120)} {what}", where=self.where, code="E-METADATA")
@@ -204,7 +203,9 @@ class _Reader:
 
     def time(self, value: Any) -> datetime:
         text = self.text(value, "expires")
-        if not _TIME.fullmatch(text):
+        if self.old_forms and not legacy.EXACT.fullmatch(text) and (old := legacy.moment(text)) is not None:
+            return old
+        if not legacy.EXACT.fullmatch(text):
             self.bad("expires", f"is '{printable(text, 40)}', not a time like 2027-01-31T00:00:00Z")
         try:
             found = datetime.fromisoformat(text).astimezone(UTC)
@@ -218,6 +219,8 @@ class _Reader:
         for keyid, key in self.object(value, name).items():
             label = f"{name}/{keyid[:16]}"
             entry = self.object(key, label)
+            if self.old_forms:  # kinds of keys that nobody knows here are shown, not refused
+                continue
             self.text(_get(entry, "keytype"), f"{label}/keytype")
             self.text(_get(entry, "scheme"), f"{label}/scheme")
             keyval = self.object(_get(entry, "keyval"), f"{label}/keyval")

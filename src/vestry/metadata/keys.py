@@ -20,6 +20,7 @@ from securesystemslib.signer import KEY_FOR_TYPE_AND_SCHEME, SSlibKey
 from securesystemslib.signer import Signature as LibrarySignature
 
 from vestry.errors import InputRejected
+from vestry.metadata import legacy
 from vestry.metadata.canonical import encode
 from vestry.text import printable
 
@@ -158,7 +159,9 @@ class Key:
         # The library checks type and scheme apart, while clients refuse a pair that they don't know.
         if KEY_FOR_TYPE_AND_SCHEME.get((self.keytype, self.scheme)) is not SSlibKey:
             return False
-        key = SSlibKey(self.keyid, self.keytype, self.scheme, {"public": self.public})
+        # The library reads PEM alone, so that a raw point is written as PEM for it.
+        public = self.pem if self.spki and legacy.raw_point(self.public) else self.public
+        key = SSlibKey(self.keyid, self.keytype, self.scheme, {"public": public})
         try:
             with warnings.catch_warnings():
                 # Old key type names are a matter for findings, not for the screen.
@@ -217,9 +220,9 @@ def _spki(keytype: str, text: str) -> bytes:
         elif "-----BEGIN" in text:
             public = serialization.load_pem_public_key(text.encode())
         else:  # version 1 to 4 of Sigstore's root hold the raw point in hex
-            raw = bytes.fromhex(text)
-            curve = {65: ec.SECP256R1(), 97: ec.SECP384R1(), 133: ec.SECP521R1()}[len(raw)]
-            public = ec.EllipticCurvePublicKey.from_encoded_point(curve, raw)
+            public = legacy.raw_point(text) if keytype.startswith("ecdsa") else None
+            if public is None:
+                return b""
         return bytes(public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo))
-    except (ValueError, KeyError, UnsupportedAlgorithm):
+    except (ValueError, UnsupportedAlgorithm):
         return b""

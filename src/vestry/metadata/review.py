@@ -14,11 +14,11 @@ from typing import Any
 
 from vestry.errors import Refused
 from vestry.metadata import findings as rules
-from vestry.metadata import thresholds
+from vestry.metadata import layout_changes, thresholds
 from vestry.metadata.changes import Change, changes
 from vestry.metadata.document import Document
 from vestry.metadata.findings import Context, Finding
-from vestry.metadata.thresholds import Tally
+from vestry.metadata.thresholds import Authority, Tally
 from vestry.metadata.wording import owner
 from vestry.text import printable
 
@@ -50,8 +50,8 @@ class Review:
         """The object of ``vestry review --json``. ``sha256`` is the digest of the canonical bytes that get signed."""
         return {
             "role": self.role,
-            "old_version": self.old.version if self.old else None,
-            "new_version": self.new.version,
+            "old_version": (self.old.version or None) if self.old else None,
+            "new_version": self.new.version or None,  # a layout has none
             "sha256": self.new.digest,
             "changes": [c.to_dict() for c in self.changes],
             "findings": [f.to_dict() for f in self.findings],
@@ -68,6 +68,7 @@ def review(
     delegator: Document | None = None,
     now: datetime,
     known: Callable[[str], str] | None = None,
+    signers: Authority | None = None,
 ) -> Review:
     """Review `new` as a document of `role`.
 
@@ -78,11 +79,14 @@ def review(
         delegator: The document that gives `role` its keys; none for root.
         now: The time to measure expiry by, UTC.
         known: Names of holders by key id, where they are known from elsewhere.
+        signers: Who must sign, where no document says it: for a layout, the keys that the reader brought.
     """
     names = known or (lambda _: "")
     authorities = thresholds.authorities(role, new, trusted=old if role == "root" else None, delegator=delegator)
+    authorities = authorities if signers is None else (signers,)
     tallies = tuple(thresholds.tally(new, authority) for authority in authorities)
-    listed = changes(old.signed if old else None, new.signed, known=names)
+    compare = layout_changes.changes if new.type == "layout" else changes
+    listed = compare(old.signed if old else None, new.signed, known=names)
     context = Context(role, new, old, delegator, tuple(authorities), tallies, now, names)
     holding = {k.keyid: names(k.keyid) or owner(k.extra) for authority in authorities for k in authority.keys}
     return Review(role, old, new, listed, rules.find(context), tallies, holding)

@@ -34,6 +34,8 @@ def _head(review: Review, width: int) -> Iterator[str]:
     new, old = review.new, review.old
     role = printable(review.role, 200)
     step = f"v{old.version} -> v{new.version}" if old else f"v{new.version}, with no earlier version to compare"
+    if not new.version:
+        step = "against the earlier one" if old else "with no earlier one to compare"
     yield from _wrap(f"Review of {role} {step}", width, "", "")
     yield f"Expires {new.expires:%Y-%m-%d %H:%M:%S} UTC"
     yield ""
@@ -55,7 +57,10 @@ def _tallies(review: Review, width: int) -> Iterator[str]:
         yield from _wrap(f"{printable(tally.sentence)}: {state}", width, "  ", "    ")
         yield from _keys(review, tally, width)
     if not review.tallies:
-        yield from _wrap("who must sign is said by a document that is not here", width, "  ", "    ")
+        who = "is said by a document that is not here"
+        if review.new.type == "layout":
+            who = "no document says: give their keys, --key NAME=PEM"
+        yield from _wrap(f"who must sign {who}", width, "  ", "    ")
 
 
 def _keys(review: Review, tally: Tally, width: int) -> Iterator[str]:

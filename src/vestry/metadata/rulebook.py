@@ -82,12 +82,12 @@ class Context:
     @cached_property
     def keys(self) -> Mapping[str, Key]:
         """Keys that the document lists, for itself (root) or for its delegations."""
-        return document.keys(self.new) if self.new.type in ("root", "targets") else {}
+        return document.keys(self.new) if self.new.type in ("root", "targets", "layout") else {}
 
     @cached_property
     def key_path(self) -> tuple[str, ...]:
         """Where they stand."""
-        return ("keys",) if self.new.type == "root" else ("delegations", "keys")
+        return ("keys",) if self.new.type in ("root", "layout") else ("delegations", "keys")
 
     @cached_property
     def held(self) -> tuple[Held, ...]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from cryptography.hazmat.primitives.serialization import load_der_public_key
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 
 from vestry.metadata import canonical
 from vestry.metadata.keys import Key
@@ -135,13 +135,21 @@ def _form(keyid: str, key: Key) -> str | None:
     whole = key.to_dict()
     if _sha256(whole) == keyid:
         return ""
-    three = {f: whole[f] for f in ("keytype", "scheme", "keyval")}
+    three: dict[str, object] = {f: whole[f] for f in ("keytype", "scheme", "keyval") if f in whole}
     for public, how in ((key.public, ""), (key.public.strip(), " (without its last line break)")):
         bare = three | {"keyval": {"public": public}}
         legacy = bare | {"keyid_hash_algorithms": ["sha256", "sha512"]}
         for value, form in ((three, "value"), (bare, "public value"), (legacy, "value and keyid_hash_algorithms")):
             if _sha256(value) == keyid:
                 return f"type, scheme{', ' if value is legacy else ' and '}{form}{how}"
+    without = {"keytype": key.keytype, "keyval": {"public": key.public}}
+    if _sha256(without) == keyid:
+        return "type and public value"
+    if key.spki and key.keytype.startswith("ecdsa"):
+        point = load_der_public_key(key.spki).public_bytes(Encoding.X962, PublicFormat.UncompressedPoint).hex()
+        raw = {"keytype": key.keytype, "scheme": key.scheme, "keyval": {"public": point}}
+        if keyid in (_sha256(raw), _sha256(raw | {"keyid_hash_algorithms": ["sha256", "sha512"]})):
+            return "the raw point (as go-tuf once wrote it)"
     return "a part" if keyid in key.computed_keyids() else None
 
 

@@ -103,7 +103,8 @@ class Wording:
     def _key_renamed(self, edit: Edit) -> str:
         serves = f"; it serves {_listed(edit.new['roles'])}" if edit.new["roles"] else ""
         now = _clip(edit.new["keyid"], 8, tell=False)
-        return f"{self.key(edit.old['keyid'])} is the same key under another key id, {now}{serves}"
+        written = _rewritten(edit.old["key"], edit.new["key"])
+        return f"{self.key(edit.old['keyid'])} is the same key under another key id, {now}{written}{serves}"
 
     def _key_changed(self, edit: Edit) -> str:
         serves = f"; it serves {_listed(edit.new['roles'])}" if edit.new["roles"] else ""
@@ -202,6 +203,9 @@ class Wording:
             return f"{_clip(path[1], 200)} is no longer listed"
         if path[0] == "meta" and len(path) == 3 and path[2] == "version" and edit.kind == "field-changed":
             return f"{_clip(path[1], 200)} is listed at version {_value(edit.new)} instead of {_value(edit.old)}"
+        if path[-2:] == ("keyval", "public") and edit.kind == "field-changed":
+            # Another key under this id would be a change of its own, so this is the same one.
+            return f"{self.key(path[-3])} is the same key under the same key id{_written(edit.old, edit.new)}"
         return f"{self._place(path)} {_from_to(edit)}"
 
     def _place(self, path: tuple[str, ...]) -> str:
@@ -230,6 +234,21 @@ def _objects(signed: Mapping[str, Any], keyid: str) -> Iterator[Mapping[str, Any
         key = keys.get(keyid) if isinstance(keys, dict) else None
         if isinstance(key, dict):
             yield key
+
+
+def _rewritten(was: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    values = [side["keyval"].get("public") for side in (was, now) if isinstance(side.get("keyval"), dict)]
+    return _written(*values) if len(values) == 2 else ""
+
+
+def _written(was: Any, now: Any) -> str:
+    """How a key is written now, where that differs."""
+    if was == now:
+        return ""
+    forms = ["PEM" if "-----BEGIN" in str(side) else "hex" for side in (was, now)]
+    if forms[0] == forms[1]:
+        return f", written in another way: {_value(now)} instead of {_value(was)}"
+    return f", written as {forms[1]} instead of {forms[0]}"
 
 
 def _by_roles(edits: Sequence[Edit], kind: str) -> dict[tuple[str, ...], list[str]]:
