@@ -46,6 +46,8 @@ def segments_meet(one: str, other: str) -> bool:
         return fnmatchcase(one, other)
     if not wild(other):
         return fnmatchcase(other, one)
+    if not _ends_agree(one, other):
+        return False
     left, right = _tokens(one), _tokens(other)
     reach = [True] + [False] * len(right)
     for j, b in enumerate(right):
@@ -57,6 +59,18 @@ def segments_meet(one: str, other: str) -> bool:
             now.append((a == "*" and (reach[j + 1] or now[j])) or (b == "*" and (now[j] or reach[j + 1])) or same)
         reach = now
     return reach[-1]
+
+
+def _ends_agree(one: str, other: str) -> bool:
+    """Whether the letters before the first wildcards, and those after the last, can be the same. Spares the table."""
+    starts, ends = (head(one), head(other)), (_tail(one), _tail(other))
+    return (starts[0].startswith(starts[1]) or starts[1].startswith(starts[0])) and (
+        ends[0].endswith(ends[1]) or ends[1].endswith(ends[0])
+    )
+
+
+def _tail(segment: str) -> str:
+    return segment[max(map(segment.rfind, "*?[]")) + 1 :]
 
 
 def _tokens(segment: str) -> list[str]:
@@ -181,11 +195,11 @@ class Index:
                 return  # members stand in the order of their least place
 
     def _candidates(self, node: _Node, part: str, how: How) -> Iterator[str]:
+        if how == "meets" and part == "*":
+            yield from node.after  # in the order of their least place
+            return
         if part in node.after:
             yield part
-        if how == "meets" and part == "*":
-            yield from node.after
-            return
         start = head(part)
         if how == "covers" and wild(part):
             yield from (n for n in (f"{start[:i]}*" for i in range(len(start) + 1)) if n in node.after and n != part)
@@ -205,7 +219,8 @@ class Index:
     def _tested(self, names: Iterable[str], part: str, test: object) -> Iterator[str]:
         assert callable(test)
         for name in names:
-            self._steps -= 1
+            # Letters are what the comparison takes time for.
+            self._steps -= 1 + (len(name) * len(part) >> 4)
             if self._steps <= 0:
                 return
             if name != part and test(name, part):

@@ -127,12 +127,7 @@ def project_of(path: str) -> str:
     ``packages/requests/2.0/x.whl``; empty where it tells none.
     """
     parts = path.split("/", 2)
-    if len(parts) > 1 and parts[0] in _FOLDERS:
-        parts = parts[1:]
-    name = parts[0]
-    if len(parts) == 1:
-        name, dash, rest = name.rpartition("-*")
-        name = name if dash and not any(ch in rest for ch in "/") else ""
+    name = parts[parts[0] in _FOLDERS] if len(parts) > 1 else path.rpartition("-*")[0]
     return "" if any(ch in name for ch in "*?[") else name
 
 

@@ -47,9 +47,12 @@ def fresh(c: Context, roles: Roles) -> dict[str, Mapping[str, Any]]:
 @rule("DELEGATION-SHADOWED", "warn", "An earlier delegation ends the search before this one is asked.")
 def delegation_shadowed(c: Context) -> Iterator[Hit]:
     """A terminating delegation takes all paths that it fits (TUF 1.0.34, 5.6.7.2)."""
-    for name, earlier in _shadowed(c, Index()).items():
-        text = f"Delegation {name[:_SHOWN]} is never asked: {earlier[:_SHOWN]}, before it, ends the search"
-        yield Hit((*DELEGATED, name), text)
+    never = _shadowed(c, Index()).items()
+    hits = (
+        Hit((*DELEGATED, n), f"Delegation {n[:_SHOWN]} is never asked: {by[:_SHOWN]}, before it, ends the search")
+        for n, by in never
+    )
+    yield from capped(hits, _MOST, _ALL, "delegations that are never asked")
 
 
 def _shadowed(c: Context, ended: Index) -> dict[str, str]:
