@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vestry.metadata.lookalike import PYPI, Known, normal, one_edit, project_of, skeleton, unicode_skeleton
+from vestry.metadata.lookalike import PYPI, Known, normal, one_edit, project_of, skeleton, skeletons, unicode_skeleton
 from vestry.metadata.project_names import WELL_KNOWN
 
 
@@ -68,6 +68,12 @@ def test_a_skeleton_never_fails(text: str) -> None:
     plain = "".join(ch for ch in text if ch.isascii())
     assert skeleton(plain.upper()) == skeleton(plain.lower())
     assert unicode_skeleton(plain) == plain.lower()
+
+
+@given(st.lists(st.text("aA0on1l\n\u0430rv", max_size=6), max_size=5))
+def test_many_at_a_time_are_as_one_by_one(texts: list[str]) -> None:
+    """A line feed in a path would shift all that follow."""
+    assert list(skeletons(texts)) == [(text, skeleton(text)) for text in texts]
 
 
 @pytest.mark.parametrize(

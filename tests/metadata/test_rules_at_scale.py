@@ -98,6 +98,14 @@ def test_one_put_in_front_is_told() -> None:
     assert "with evil, which is asked first" in found[0].text
 
 
+def test_one_moved_to_the_front_is_told() -> None:
+    """No pattern and no key changes, and yet another role has the say."""
+    old = made({"a": ["x/*"], "b": ["y/*"], "evil": ["x/*"]})
+    new = made({"evil": ["x/*"], "a": ["x/*"], "b": ["y/*"]}, version=2)
+    found = [f for f in looked(new, old=old).findings if f.code == "DELEGATION-OVERLAP"]
+    assert [(f.severity, f.where) for f in found] == [("warn", "delegations/roles/a")]
+
+
 def test_a_new_twin_of_an_old_file() -> None:
     """The new one is told, and which one it looks like."""
     found = looked(made({}, {"pkg/a.whl": SHA, "pkg/A.whl": SHA}, 2), old=made({}, {"pkg/a.whl": SHA}))

@@ -133,7 +133,7 @@ class Index:
         if len(pattern) > _MOST_SEGMENTS * _LONGEST_SEGMENT or pattern.count("/") >= _MOST_SEGMENTS:
             return None
         parts = tuple(pattern.split("/"))
-        return parts if all(len(p) <= _LONGEST_SEGMENT for p in parts) else None
+        return parts if len(pattern) <= _LONGEST_SEGMENT or all(len(p) <= _LONGEST_SEGMENT for p in parts) else None
 
     def _insert(self, parts: tuple[str, ...], place: int) -> None:
         node = self._trees.setdefault(len(parts), _Node(place))
@@ -166,6 +166,8 @@ class Index:
         if parts is None or tree is None:
             return None
         test = segment_covers if how == "covers" else segments_meet
+        if not tree.wilds and not wild(parts[0]) and parts[0] not in tree.after:
+            return None  # what nearly all come to
         stack: list[Iterator[tuple[_Node | _Leaf, int]]] = [self._next(tree, parts, 0, before, how)]
         while stack and self._steps > 0:
             found = next(stack[-1], None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from itertools import islice
@@ -78,6 +78,8 @@ class Context:
     known: Callable[[str], str]
     policy: Policy = DEFAULT
     ancestors: tuple[str, ...] = ()
+    memo: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """What one rule found out and another can use."""
 
     @cached_property
     def signed(self) -> Mapping[str, Any]:

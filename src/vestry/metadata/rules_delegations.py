@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 from vestry.metadata.delegation_index import Index, Pattern
 from vestry.metadata.edits import DELEGATED, SUCCINCT, named, same
@@ -33,21 +34,44 @@ def patterns(role: Mapping[str, Any]) -> list[Pattern]:
 
 
 def fresh(c: Context, roles: Roles) -> dict[str, Mapping[str, Any]]:
-    """Delegations that the old version lacks, or has with other paths or keys, or that end the search only now."""
+    """Delegations that the old version lacks, or has with other paths or keys or at another place in the order, or that
+    end the search only now."""
     before = delegated(c.old.signed) if c.old is not None else {}
+    moved = _moved([n for n in before if n in roles], [n for n in roles if n in before])
     fields = ("paths", "path_hash_prefixes", "terminating", "keyids", "threshold")
     return {
         name: role
         for name, role in roles.items()
         if (was := before.get(name)) is None
+        or name in moved
         or (was is not role and any(not same(was.get(f), role.get(f)) for f in fields))
     }
+
+
+def _moved(was: list[str], now: list[str]) -> set[str]:
+    """Names that stand in another order: all but a longest run of those that kept theirs."""
+    if was == now:
+        return set()
+    place = {name: i for i, name in enumerate(was)}
+    tails: list[int] = []
+    ends: list[str] = []
+    before: dict[str, str | None] = {}
+    for name in now:
+        i = bisect_left(tails, place[name])
+        before[name] = ends[i - 1] if i else None
+        tails[i : i + 1], ends[i : i + 1] = [place[name]], [name]
+    kept: set[str] = set()
+    last: str | None = ends[-1]
+    while last is not None:
+        kept.add(last)
+        last = before[last]
+    return set(now) - kept
 
 
 @rule("DELEGATION-SHADOWED", "warn", "An earlier delegation ends the search before this one is asked.")
 def delegation_shadowed(c: Context) -> Iterator[Hit]:
     """A terminating delegation takes all paths that it fits (TUF 1.0.34, 5.6.7.2)."""
-    never = _shadowed(c, Index()).items()
+    never = _shadowed(c).items()
     hits = (
         Hit((*DELEGATED, n), f"Delegation {n[:_SHOWN]} is never asked: {by[:_SHOWN]}, before it, ends the search")
         for n, by in never
@@ -55,8 +79,11 @@ def delegation_shadowed(c: Context) -> Iterator[Hit]:
     yield from capped(hits, _MOST, _ALL, "delegations that are never asked")
 
 
-def _shadowed(c: Context, ended: Index) -> dict[str, str]:
-    """Delegations that are never asked, and the first of those that take their paths; fills the index `ended`."""
+def _shadowed(c: Context) -> dict[str, str]:
+    """Delegations that are never asked, and the first of those that take their paths."""
+    if "shadowed" in c.memo:
+        return cast(dict[str, str], c.memo["shadowed"])
+    ended = Index()
     roles = delegated(c.signed)
     order = list(roles)
     found: dict[str, str] = {}
@@ -70,6 +97,7 @@ def _shadowed(c: Context, ended: Index) -> dict[str, str]:
         if role.get("terminating") is True:
             ended.add(place, mine)
             empty = False
+    c.memo.update({"shadowed": found, "shadows stopped": ended.stopped})
     return found
 
 
@@ -83,8 +111,8 @@ def _overlaps(c: Context) -> Iterator[Hit]:
     roles = delegated(c.signed)
     new = fresh(c, roles) if c.old is not None else {}
     order = list(roles)
-    ended, index = Index(), Index()
-    shadowed = _shadowed(c, ended)
+    index = Index()
+    shadowed = _shadowed(c)
     for place, role in enumerate(roles.values()):
         index.add(place, patterns(role))
     for place, (name, role) in enumerate(roles.items()):
@@ -100,7 +128,7 @@ def _overlaps(c: Context) -> Iterator[Hit]:
             text = f"Delegation {name[:_SHOWN]} shares paths of {pattern[1][:_SHOWN]} with {earlier[:_SHOWN]}"
             yield Hit((*DELEGATED, name), f"{text}, which is asked first", None if told else "note")
             break
-    if ended.stopped or index.stopped:
+    if c.memo["shadows stopped"] or index.stopped:
         text = "The delegations have too many wildcards to compare each with each: some overlaps may not be told"
         yield Hit((*DELEGATED, "*", "compared"), text, "warn")
 

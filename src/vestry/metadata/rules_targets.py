@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from vestry.metadata.edits import DELEGATED, same
-from vestry.metadata.lookalike import PYPI, project_of, skeleton, unicode_skeleton
+from vestry.metadata.lookalike import PYPI, project_of, skeletons, unicode_skeleton
 from vestry.metadata.rulebook import Context, Hit, capped, rule
 from vestry.metadata.rules_delegations import delegated, patterns
 
@@ -62,17 +62,13 @@ def _twins(now: Mapping[str, Any], new: list[str]) -> Iterator[Hit]:
         return
     # New paths by shape, then one pass over all: work and memory follow what is new.
     shapes: dict[str, list[str]] = {}
-    for path in new:
-        shapes.setdefault(skeleton(path), []).append(path)
+    for path, shape in skeletons(new):
+        shapes.setdefault(shape, []).append(path)
     met: dict[str, str] = {}
     all_new = len(new) == len(now)
     wanted = {s for s, paths in shapes.items() if len(paths) > 1} if all_new else shapes.keys()
-    for path in now if wanted else ():
-        shape = skeleton(path)
-        if shape not in wanted:
-            continue
-        known = shapes[shape]
-        if path != known[0]:
+    for path, shape in skeletons(now if wanted else ()):
+        if shape in wanted and path != shapes[shape][0]:
             met.setdefault(shape, path)
     for shape, other in sorted(met.items()):
         for path in shapes[shape]:
