@@ -166,8 +166,10 @@ class Index:
         if parts is None or tree is None:
             return None
         test = segment_covers if how == "covers" else segments_meet
-        if not tree.wilds and not wild(parts[0]) and parts[0] not in tree.after:
-            return None  # what nearly all come to
+        if not tree.wilds and not wild(parts[0]):
+            child = tree.after.get(parts[0])
+            if child is None or (child[0] if isinstance(child, tuple) else child.least) >= before:
+                return None  # what nearly all come to
         stack: list[Iterator[tuple[_Node | _Leaf, int]]] = [self._next(tree, parts, 0, before, how)]
         while stack and self._steps > 0:
             found = next(stack[-1], None)

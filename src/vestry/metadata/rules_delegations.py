@@ -119,11 +119,11 @@ def _overlaps(c: Context) -> Iterator[Hit]:
         if name in shadowed:
             continue
         for pattern in patterns(role):
-            whole = index.first(pattern, place, "covers")
-            part = whole if whole is not None else index.first(pattern, place, "meets")
+            part = index.first(pattern, place, "meets")
             if part is None:
                 continue
-            earlier = order[part]
+            whole = index.first(pattern, place, "covers")
+            earlier = order[part if whole is None else whole]
             told = whole is not None and (name in new or earlier in new)
             text = f"Delegation {name[:_SHOWN]} shares paths of {pattern[1][:_SHOWN]} with {earlier[:_SHOWN]}"
             yield Hit((*DELEGATED, name), f"{text}, which is asked first", None if told else "note")
