@@ -335,7 +335,8 @@ def test_review_of_two_files(vestry: Verbs, chain: tuple[Document, Document], tm
     two.write_bytes(chain[1].raw)
     found = vestry.json("review", one, two)
     assert set(found) == {
-        "role", "old_version", "new_version", "sha256", "changes", "findings", "thresholds", "ok",
+        "role", "old_version", "new_version", "sha256", "changes", "findings", "silenced",
+        "thresholds", "look_ahead", "ok",
     }  # fmt: skip
     assert found["sha256"] == document.read(chain[1].raw, where="test").digest
     assert "root" in vestry("review", one, two)

@@ -101,6 +101,11 @@ def ed25519_key(public: str) -> Callable[[dict[str, Any]], None]:
     return lambda v: add_key(v, "b" * 64, key)
 
 
+def bare_point(value: dict[str, Any]) -> None:
+    point = PEOPLE[0].private.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint).hex()
+    value["keys"][FIRST]["keyval"]["public"] = point
+
+
 def of_first_key(change: Callable[[dict[str, Any]], object]) -> Callable[[dict[str, Any]], None]:
     return lambda v: change(v["keys"][PEOPLE[0].key.keyid]) and None
 
@@ -212,6 +217,34 @@ CASES: list[tuple[str, str, str, Callable[[], Document], dict[str, Any]]] = [
         lambda: targets(lambda v: v.update(version=2, targets={"a": SHA})),
         {"old": targets(set_in("targets", to={"a": {**SHA, "length": 4}}))},
     ),
+    ("VERSION-STEP", "note", "targets", lambda: targets(set_in("version", to=5)), {"old": targets()}),
+    (
+        "CONSISTENT-SNAPSHOT-ON",
+        "note",
+        "root",
+        lambda: next_root(ROOT, PEOPLE, 3),
+        {"old": changed(ROOT, set_in("consistent_snapshot", to=False))},
+    ),
+    ("KEY-LEGACY", "stop", "root", lambda: changed(ROOT, bare_point), {}),
+    (
+        "ROOT-CHAIN-BROKEN",
+        "stop",
+        "root",
+        lambda: next_root(ROOT, PEOPLE, 3),
+        {"old": changed(ROOT, set_in("roles", "root", "threshold", to=6))},
+    ),
+    ("ROLE-NAME-CLASH", "stop", "targets", lambda: targets(a={"paths": ["a"]}, A={"paths": ["b"]}), {}),
+    ("NAME-LOOKALIKE", "warn", "targets", lambda: targets(requsets={"paths": ["x"]}), {}),
+    ("DELEGATION-OVERLAP", "warn", "targets", lambda: targets(b=STAR, a=STAR), {"old": targets(a=STAR)}),
+    ("DELEGATION-OVERLAP", "note", "targets", lambda: targets(b=STAR, a=STAR), {}),
+    ("DELEGATION-ESCAPES", "warn", "a", lambda: targets(b={"paths": ["b/*"]}), {"delegator": targets(a=STAR)}),
+    ("DELEGATION-LOOP", "warn", "a", lambda: targets(a=STAR), {"delegator": targets(a=STAR)}),
+    ("DELEGATION-LOOP", "warn", "b", lambda: targets(a=STAR), {"ancestors": ("a",)}),
+    ("DELEGATION-DIAMOND", "warn", "a", lambda: targets(b=STAR), {"delegator": targets(a=STAR, b=STAR)}),
+    ("DELEGATION-VANISHED", "warn", "targets", lambda: targets(a=STAR), {"old": targets(a=STAR, b=STAR)}),
+    ("TARGET-VANISHED", "warn", "targets", targets, {"old": targets(set_in("targets", to={"a": SHA}))}),
+    ("TARGET-LOOKALIKE", "warn", "targets", lambda: targets(set_in("targets", to={"a": SHA, "A": SHA})), {}),
+    ("TARGET-LOOKALIKE", "note", "targets", lambda: targets(set_in("targets", to={"a1": SHA, "al": SHA})), {}),
 ]
 UNSAFE = [
     "../root",

@@ -46,7 +46,8 @@ def test_the_object_of_json_is_the_designed_one() -> None:
     """Scripts of others read it; nothing may be renamed."""
     found = json.loads(json.dumps(rotation(PEOPLE[1]).to_dict()))
     assert list(found) == [
-        "role", "old_version", "new_version", "sha256", "changes", "findings", "thresholds", "ok",
+        "role", "old_version", "new_version", "sha256", "changes", "findings", "silenced",
+        "thresholds", "look_ahead", "ok",
     ]  # fmt: skip
     assert (found["role"], found["old_version"], found["new_version"], found["ok"]) == ("root", 1, 2, True)
     assert found["sha256"] == NEXT.digest

@@ -7,35 +7,81 @@ docs/findings.md has a section for each code.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 
-from vestry.metadata import rules_document, rules_keys, rules_layout, rules_legacy, rules_names
+from vestry.metadata import (
+    rules_delegations,
+    rules_document,
+    rules_keys,
+    rules_layout,
+    rules_legacy,
+    rules_names,
+    rules_targets,
+)
 from vestry.metadata.changes import where
+from vestry.metadata.policy import ORDER
 from vestry.metadata.rulebook import RULES, Context, Finding, Rule, Severity
 from vestry.text import printable
 
-__all__ = ["CODES", "Context", "Finding", "Severity", "find"]
+__all__ = ["CODES", "Context", "Finding", "Severity", "Silenced", "find", "judge"]
 
-_MODULES = (rules_document, rules_keys, rules_names, rules_legacy, rules_layout)
+_MODULES = (
+    rules_document,
+    rules_keys,
+    rules_names,
+    rules_delegations,
+    rules_targets,
+    rules_legacy,
+    rules_layout,
+)
 """Reading them registers their rules."""
 
 CODES: Mapping[str, Rule] = MappingProxyType(RULES)
 """Every rule by its code."""
 
-_ORDER = {"stop": 0, "warn": 1, "note": 2}
+
+@dataclass(frozen=True)
+class Silenced:
+    """A finding that the script wants nobody asked about, and the script's reason (not yet printable)."""
+
+    finding: Finding
+    reason: str
+
+    def to_dict(self) -> dict[str, str]:
+        """The object of ``review --json``."""
+        return {**self.finding.to_dict(), "reason": self.reason}
 
 
 def find(context: Context) -> tuple[Finding, ...]:
-    """Everything that the rules find, worst first, then by code and place; the same for the same context, always."""
+    """Everything that the rules find and the policy does not silence; see `judge`."""
+    return judge(context)[0]
+
+
+def judge(context: Context) -> tuple[tuple[Finding, ...], tuple[Silenced, ...]]:
+    """Everything that the rules find, worst first, then by code and place; the same for the same context, always.
+
+    What the policy of `context` silences stands apart.
+
+    Raises:
+        InputRejected: the policy names a code that no rule has.
+    """
+    context.policy.check(CODES)
     found: dict[str, Finding] = {}
     layout = context.new.type == "layout"
     for rule in CODES.values():
         if layout and not (rule.code.startswith("LAYOUT-") or rule.code in rules_layout.APPLY):
             continue
         for hit in rule.check(context):
-            finding = Finding(rule.code, hit.severity or rule.severity, where(hit.path), printable(hit.text))
+            severity = context.policy.severity(rule.code, hit.severity or rule.severity)
+            finding = Finding(rule.code, severity, where(hit.path), printable(hit.text))
             # Two hits at one place (a name and what it names) have one answer: the worse one is asked about.
             before = found.setdefault(finding.name, finding)
-            if _ORDER[finding.severity] < _ORDER[before.severity]:
+            if ORDER[finding.severity] < ORDER[before.severity]:
                 found[finding.name] = finding
-    return tuple(sorted(found.values(), key=lambda f: (_ORDER[f.severity], f.code, f.where)))
+    listed = sorted(found.values(), key=lambda f: (ORDER[f.severity], f.code, f.where))
+    quiet = context.policy.silences
+    return (
+        tuple(f for f in listed if not quiet(f.code, f.severity)),
+        tuple(Silenced(f, context.policy.silenced[f.code]) for f in listed if quiet(f.code, f.severity)),
+    )

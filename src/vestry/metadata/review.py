@@ -6,7 +6,7 @@ You sign the bytes you read: a `Reviewed` carries exactly `Document.signed_bytes
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import InitVar, dataclass, field
 from datetime import datetime
 from types import MappingProxyType
@@ -17,7 +17,9 @@ from vestry.metadata import findings as rules
 from vestry.metadata import layout_changes, thresholds
 from vestry.metadata.changes import Change, changes
 from vestry.metadata.document import Document
-from vestry.metadata.findings import Context, Finding
+from vestry.metadata.findings import Context, Finding, Silenced
+from vestry.metadata.look_ahead import LookAhead, look_ahead
+from vestry.metadata.policy import DEFAULT, Policy
 from vestry.metadata.thresholds import Authority, Tally
 from vestry.metadata.wording import owner
 from vestry.text import printable
@@ -26,7 +28,8 @@ from vestry.text import printable
 @dataclass(frozen=True)
 class Review:
     """One document, as a reader gets to see it. `old` is None where nothing is compared; `names` are the holders of the
-    keys that may sign, by key id, as far as they are known (not yet printable)."""
+    keys that may sign, by key id, as far as they are known (not yet printable). `silenced` are findings that the
+    `policy` wants nobody asked about; `ahead` is what comes after this change."""
 
     role: str
     old: Document | None
@@ -35,6 +38,9 @@ class Review:
     findings: tuple[Finding, ...]
     tallies: tuple[Tally, ...]
     names: Mapping[str, str] = field(default_factory=dict)
+    silenced: tuple[Silenced, ...] = ()
+    policy: Policy = DEFAULT
+    ahead: LookAhead | None = None
 
     @property
     def to_answer(self) -> tuple[Finding, ...]:
@@ -55,7 +61,9 @@ class Review:
             "sha256": self.new.digest,
             "changes": [c.to_dict() for c in self.changes],
             "findings": [f.to_dict() for f in self.findings],
+            "silenced": [s.to_dict() for s in self.silenced],
             "thresholds": [t.to_dict() for t in self.tallies],
+            "look_ahead": self.ahead.to_dict() if self.ahead else None,
             "ok": self.ok,
         }
 
@@ -69,6 +77,11 @@ def review(
     now: datetime,
     known: Callable[[str], str] | None = None,
     signers: Authority | None = None,
+    policy: Policy = DEFAULT,
+    ancestors: tuple[str, ...] = (),
+    history: Sequence[Document] = (),
+    others: Mapping[str, Document] = MappingProxyType({}),
+    next_ceremony: datetime | None = None,
 ) -> Review:
     """Review `new` as a document of `role`.
 
@@ -80,6 +93,14 @@ def review(
         now: The time to measure expiry by, UTC.
         known: Names of holders by key id, where they are known from elsewhere.
         signers: Who must sign, where no document says it: for a layout, the keys that the reader brought.
+        policy: What the script asks beyond the rules; without it, as strict as Vestry is on its own.
+        ancestors: Names of the roles above `role`, as far as they are known, for finding loops.
+        history: Older trusted root documents, for telling which of them still lead a client here.
+        others: Other documents by role, whose expiry is looked ahead to.
+        next_ceremony: When people meet next, UTC; without it, when the root expires.
+
+    Raises:
+        InputRejected: the policy names a code that no rule has.
     """
     names = known or (lambda _: "")
     authorities = thresholds.authorities(role, new, trusted=old if role == "root" else None, delegator=delegator)
@@ -87,9 +108,23 @@ def review(
     tallies = tuple(thresholds.tally(new, authority) for authority in authorities)
     compare = layout_changes.changes if new.type == "layout" else changes
     listed = compare(old.signed if old else None, new.signed, known=names)
-    context = Context(role, new, old, delegator, tuple(authorities), tallies, now, names)
+    context = Context(role, new, old, delegator, tuple(authorities), tallies, now, names, policy, ancestors)
+    stand, silenced = rules.judge(context)
+    ahead = None
+    if new.type != "layout":
+        ahead = look_ahead(
+            role,
+            new,
+            old=old,
+            delegator=delegator,
+            now=now,
+            known=names,
+            history=history,
+            others=others,
+            next_ceremony=next_ceremony,
+        )
     holding = {k.keyid: names(k.keyid) or owner(k.extra) for authority in authorities for k in authority.keys}
-    return Review(role, old, new, listed, rules.find(context), tallies, holding)
+    return Review(role, old, new, listed, stand, tallies, holding, silenced, policy, ahead)
 
 
 _SEAL = object()
@@ -100,7 +135,7 @@ class Reviewed:
     """A document that was read and answered for. `conclude` makes it, and nothing else can.
 
     `signed_bytes` are the canonical bytes to sign, `digest` their SHA-256 in hex, `answers` map ``"CODE where"`` to
-    what the reader said.
+    what the reader said, `overruled` map the stops that did not hold to the people who agreed on that.
     """
 
     role: str
@@ -108,24 +143,46 @@ class Reviewed:
     digest: str
     answers: Mapping[str, str]
     seal: InitVar[object]
+    overruled: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self, seal: object) -> None:
         if seal is not _SEAL:
             raise Refused("what gets signed is what was reviewed", do="review the document first", code="E-UNREVIEWED")
 
 
-def conclude(review: Review, answers: Mapping[str, str]) -> Reviewed:
-    """End a review. `answers` map ``f"{finding.code} {finding.where}"`` to what the reader said about it.
+def conclude(
+    review: Review, answers: Mapping[str, str], *, overruled: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+) -> Reviewed:
+    """End a review. `answers` map ``f"{finding.code} {finding.where}"`` to what the reader said about it; `overruled`
+    map the same names of stops to the people who agree that they do not hold, who count once each.
 
     Raises:
         Refused: a stop finding stands, or one that wants an answer has none.
     """
     what = f"{printable(review.role, 80)} v{review.new.version}"
+    agreed: dict[str, tuple[str, ...]] = {}
     for finding in review.findings:
         if finding.severity == "stop":
-            raise Refused(finding.text, where=what, do="mend the document, then review it again", code=finding.code)
+            people = _people(overruled.get(finding.name, ()))
+            if not 0 < review.policy.overrule <= len(people):
+                todo = _todo(review.policy.overrule, len(people))
+                raise Refused(finding.text, where=what, do=todo, code=finding.code)
+            agreed[finding.name] = people
     for finding in review.to_answer:
         if not answers.get(finding.name, "").strip():
             raise Refused(f"no answer to: {finding.text}", where=what, do="answer every finding", code=finding.code)
     kept = MappingProxyType({f.name: answers[f.name].strip() for f in review.to_answer})
-    return Reviewed(review.role, review.new.signed_bytes, review.new.digest, kept, _SEAL)
+    return Reviewed(review.role, review.new.signed_bytes, review.new.digest, kept, _SEAL, MappingProxyType(agreed))
+
+
+def _people(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Different people: nobody counts twice by writing a name in another way."""
+    if isinstance(names, str):  # a bare name would count for as many people as it has letters
+        names = (names,)
+    return tuple({" ".join(n.split()).casefold(): n.strip() for n in names if n.strip()}.values())
+
+
+def _todo(needed: int, there: int) -> str:
+    if not there or not needed:
+        return "mend the document, then review it again"
+    return f"mend the document; to overrule this takes {needed} people, and {there} agreed"

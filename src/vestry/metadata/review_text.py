@@ -25,7 +25,13 @@ def render_lines(review: Review, width: int = 80) -> tuple[str, ...]:
         printable(line).replace(
             "\\\\", "\\"
         )  # the parts are escaped already; this is a second look, not a second escape
-        for part in (_head(review, width), _tallies(review, width), _changes(review, width), _findings(review, width))
+        for part in (
+            _head(review, width),
+            _tallies(review, width),
+            _changes(review, width),
+            _ahead(review, width),
+            _findings(review, width),
+        )
         for line in part
     )
 
@@ -98,8 +104,27 @@ def _mark(change: Change) -> str:
     return _MARKS.get(change.kind.rpartition("-")[2], "~ changed")
 
 
+def _ahead(review: Review, width: int) -> Iterator[str]:
+    if review.ahead is not None and review.ahead.sentences:
+        yield ""
+        yield "Looking ahead, once this is published:"
+        for sentence in review.ahead.sentences:
+            yield from _wrap(sentence, width, "  ", "    ")
+
+
 def _findings(review: Review, width: int) -> Iterator[str]:
     yield ""
+    if review.silenced:
+        yield "Silenced by the script:"
+        for silent in review.silenced:
+            found = silent.finding
+            yield from _wrap(
+                f"{found.text} [{found.code}]; the reason: {printable(silent.reason)}",
+                width,
+                f"  {found.severity:<5} ",
+                " " * 8,
+            )
+        yield ""
     if not review.findings:
         yield "Findings: none."
         return
@@ -109,6 +134,9 @@ def _findings(review: Review, width: int) -> Iterator[str]:
         yield from _wrap(f"{finding.text} [{finding.code}]", width, f"  {finding.severity:<5} ", " " * 8)
     if not review.ok:
         yield "A stop stands: this must not be signed."
+        if people := review.policy.overrule:
+            whom = f"{people} people" if people > 1 else "one person"
+            yield f"The script lets {whom} overrule it."
 
 
 def _wrap(text: str, width: int, first: str, then: str) -> list[str]:

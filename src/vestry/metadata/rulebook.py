@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
-from typing import Any, Literal
+from itertools import islice
+from typing import Any
 
 from vestry.metadata import document
 from vestry.metadata.document import Document
 from vestry.metadata.edits import holders, key_ids
 from vestry.metadata.keys import Key
+from vestry.metadata.policy import DEFAULT, ORDER, Policy, Severity
 from vestry.metadata.thresholds import Authority, Tally
 from vestry.metadata.wording import key_label, owner
 from vestry.text import Safe
 
-Severity = Literal["stop", "warn", "note"]
+__all__ = ["RULES", "Check", "Context", "Finding", "Held", "Hit", "Rule", "Severity", "capped", "rule"]
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,8 @@ class Held:
 
 @dataclass(frozen=True)
 class Context:
-    """All that rules may look at. `now` is UTC and given, never read from a clock."""
+    """All that rules may look at. `now` is UTC and given, never read from a clock; `ancestors` name the roles above
+    the one under review, as far as they are known."""
 
     role: str
     new: Document
@@ -73,6 +76,10 @@ class Context:
     tallies: tuple[Tally, ...]
     now: datetime
     known: Callable[[str], str]
+    policy: Policy = DEFAULT
+    ancestors: tuple[str, ...] = ()
+    memo: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """What one rule found out and another can use."""
 
     @cached_property
     def signed(self) -> Mapping[str, Any]:
@@ -113,6 +120,25 @@ def _held(signed: Mapping[str, Any]) -> Iterator[Held]:
     for name, path, role in holders(signed):
         threshold = role.get("threshold")
         yield Held(name, path, threshold if type(threshold) is int else 0, tuple(key_ids(role) or ()))
+
+
+def capped(hits: Iterator[Hit], most: int, path: tuple[str, ...], what: str) -> Iterator[Hit]:
+    """The first `most` hits, and one at `path` that says how many more there are.
+
+    Nobody answers a hundred thousand questions. The line for the others is as grave as the gravest of them.
+    """
+    yield from islice(hits, most)
+    more, worst = 0, None
+    for hit in hits:
+        more += 1
+        if more == 1:
+            worst = hit.severity
+        elif worst is None or hit.severity is None:
+            worst = None  # the severity of the rule itself, which its hits only ever lower
+        elif ORDER[hit.severity] < ORDER[worst]:
+            worst = hit.severity
+    if more:
+        yield Hit(path, f"And {more:,} more {what}", worst)
 
 
 Check = Callable[[Context], Iterator[Hit]]

@@ -14,9 +14,6 @@ TOP_LEVEL = ("root", "targets", "snapshot", "timestamp")
 UNDERSTOOD = (1, 0, 34)
 """Newest TUF specification that the rules know."""
 
-SOON = {"root": timedelta(days=30), "targets": timedelta(days=30)}
-FAR = {"timestamp": timedelta(days=32), "snapshot": timedelta(days=366)}
-_FAR_ELSE = timedelta(days=731)
 _MANY = 100
 
 
@@ -44,6 +41,8 @@ def version_step(c: Context) -> Iterator[Hit]:
         yield Hit(("version",), f"root version {now} does not follow version {was}: clients need {was + 1}")
     elif c.role != "root" and now <= was:
         yield Hit(("version",), f"Version {now} is not higher than {was}: clients refuse it as a rollback")
+    elif c.role != "root" and now != was + 1:
+        yield Hit(("version",), f"Version {now} comes after {was}: {now - was - 1:,} in between are not here", "note")
 
 
 @rule("VERSION-FIRST", "note", "There is no predecessor to compare with.")
@@ -62,9 +61,10 @@ def expiry_past(c: Context) -> Iterator[Hit]:
 
 @rule("EXPIRY-SOON", "warn", "The document expires soon.")
 def expiry_soon(c: Context) -> Iterator[Hit]:
-    """Less than a month for a role whose holders have to meet."""
+    """Less than the policy wants; without one, a month for a role whose holders have to meet."""
     left = c.new.expires - c.now
-    if timedelta(0) < left < SOON.get(c.role, timedelta(0)):
+    least = c.policy.least(c.role)
+    if least is not None and timedelta(0) < left < timedelta(days=least):
         days = left.days
         yield Hit(("expires",), f"It expires on {_day(c.new.expires)}, in {days} {'day' if days == 1 else 'days'}")
 
@@ -73,7 +73,8 @@ def expiry_soon(c: Context) -> Iterator[Hit]:
 def expiry_far(c: Context) -> Iterator[Hit]:
     """Expiry bounds how long a client can be held on an old version. PEP 458: one year for root."""
     left = c.new.expires - c.now
-    if left > FAR.get(c.role, _FAR_ELSE):
+    most = c.policy.most(c.role)
+    if most is not None and left > timedelta(days=most):
         yield Hit(("expires",), f"It expires on {_day(c.new.expires)}, in {left.days:,} days")
 
 
@@ -87,6 +88,14 @@ def consistent_snapshot_off(c: Context) -> Iterator[Hit]:
     if c.new.type == "root" and c.signed.get("consistent_snapshot") is not True:
         was = c.old is not None and c.old.signed.get("consistent_snapshot") is True
         yield Hit(("consistent_snapshot",), f"Consistent snapshots are {'switched off' if was else 'off'}")
+
+
+@rule("CONSISTENT-SNAPSHOT-ON", "note", "Consistent snapshots are switched on.")
+def consistent_snapshot_on(c: Context) -> Iterator[Hit]:
+    """From then on clients ask for files by version and hash; the repository must have them under these names."""
+    was = c.old.signed.get("consistent_snapshot") if c.old is not None else True
+    if c.new.type == "root" and c.signed.get("consistent_snapshot") is True and was is not True:
+        yield Hit(("consistent_snapshot",), "Consistent snapshots are switched on: file names change for clients")
 
 
 @rule("SPEC-VERSION", "stop", "The TUF version that the document follows is not understood.")

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 
-from vestry.metadata import canonical
+from vestry.metadata import canonical, document
 from vestry.metadata.keys import Key
 from vestry.metadata.rulebook import Context, Held, Hit, rule
 
@@ -163,6 +163,23 @@ def key_unreadable(c: Context) -> Iterator[Hit]:
     for keyid, key in c.keys.items():
         if not key.spki and (key.keytype, key.scheme) in SCHEMES:
             yield Hit((*c.key_path, keyid), f"{c.label(keyid)} is not a readable {key.keytype} public key")
+
+
+def _legacy(key: Key) -> bool:
+    return key.keytype.startswith("ecdsa") and bool(key.spki) and "-----BEGIN" not in key.public
+
+
+@rule("ROOT-CHAIN-BROKEN", "stop", "Clients of the old root can't verify any root after it.")
+def root_chain_broken(c: Context) -> Iterator[Hit]:
+    """TUF 1.0.34, 5.3.4: the old threshold signs too. Keys that no client verifies with do not count towards it."""
+    if c.role != "root" or c.old is None or (before := c.held_before.get(_ROOT)) is None:
+        return
+    listed = document.keys(c.old)
+    keys = [k for i in before.keyids if (k := listed.get(i)) is not None and k.spki]
+    good = {k.fingerprint for k in keys if (k.keytype, k.scheme) in SCHEMES and not _legacy(k)}
+    if len(good) < before.threshold:
+        text = f"root version {c.old.version} needs {_several(before.threshold, 'signature')}, but clients can verify"
+        yield Hit(("version", "chain"), f"{text} with only {_several(len(good), 'key')} of it: none follows this root")
 
 
 @rule("SCHEME-UNKNOWN", "stop", "A key has a type or scheme that today's clients refuse.")

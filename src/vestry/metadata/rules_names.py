@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
-from vestry.metadata.edits import DELEGATED, SUCCINCT, named
+from vestry.metadata.delegation_index import segment_covers
+from vestry.metadata.edits import DELEGATED, SUCCINCT
 from vestry.metadata.rulebook import Context, Hit, rule
+from vestry.metadata.rules_delegations import delegated, patterns
 from vestry.metadata.rules_document import TOP_LEVEL
 
 _SAFE_ROLE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+@=,~ -]*", re.ASCII)
@@ -57,61 +59,12 @@ def _unsafe(name: str, *, top_level: bool = False) -> str:
     return ""
 
 
-@rule("DELEGATION-SHADOWED", "warn", "An earlier delegation ends the search before this one is asked.")
-def delegation_shadowed(c: Context) -> Iterator[Hit]:
-    """A terminating delegation takes all paths that it fits (TUF 1.0.34, 5.6.7.2)."""
-    roles = named(_delegations(c.signed).get("roles")) or {}
-    ended = _Ended()
-    for name, role in roles.items():
-        patterns = _patterns(role)
-        if patterns and (by := ended.all_covered(patterns)):
-            text = f"Delegation {name[:_SHOWN]} is never asked: {by[:_SHOWN]}, before it, ends the search"
-            yield Hit((*DELEGATED, name), text)
-        if role.get("terminating") is True:
-            ended.add(name, patterns)
-
-
-class _Ended:
-    """What terminating delegations cover, found by first segment so that many delegations stay quick."""
-
-    def __init__(self) -> None:
-        self._first: dict[str, list[tuple[str, str]]] = {}
-        self._wild: list[tuple[str, str]] = []
-        self._prefixes: dict[str, str] = {}
-
-    def add(self, name: str, patterns: Sequence[tuple[str, str]]) -> None:
-        for kind, pattern in patterns:
-            first = pattern.split("/", 1)[0]
-            if kind == "prefix":
-                self._prefixes.setdefault(pattern, name)
-            elif _wild(first):
-                self._wild.append((pattern, name))
-            else:
-                self._first.setdefault(first, []).append((pattern, name))
-
-    def all_covered(self, patterns: Sequence[tuple[str, str]]) -> str:
-        """The first delegation that covers something, where together they cover everything."""
-        found = [self._covered(kind, pattern) for kind, pattern in patterns]
-        return found[0] if all(found) else ""
-
-    def _covered(self, kind: str, pattern: str) -> str:
-        if kind == "prefix":
-            starts = (pattern[:n] for n in range(len(pattern) + 1))
-            return next((self._prefixes[s] for s in starts if s in self._prefixes), "")
-        candidates = self._first.get(pattern.split("/", 1)[0], [])
-        return next((name for p, name in (*candidates, *self._wild) if covers(p, pattern)), "")
-
-
 def covers(pattern: str, other: str) -> bool:
     """Whether every path that fits `other` surely fits `pattern`. Wildcards stay within a segment (TUF 1.0.34, 4.5)."""
     mine, theirs = pattern.split("/"), other.split("/")
     if len(mine) != len(theirs):
         return False
-    return all(a in (b, "*") or (not _wild(b) and fnmatchcase(b, a)) for a, b in zip(mine, theirs, strict=True))
-
-
-def _wild(segment: str) -> bool:
-    return any(ch in segment for ch in "*?[")
+    return all(segment_covers(a, b) for a, b in zip(mine, theirs, strict=True))
 
 
 @rule("PATH-ESCAPES", "stop", "A path leaves the folder it belongs to.")
@@ -121,8 +74,8 @@ def path_escapes(c: Context) -> Iterator[Hit]:
     for path in files if isinstance(files, dict) else ():
         if why := _escapes(path):
             yield Hit(("targets", path), f"Target path {path[:_SHOWN]} {why}")
-    for name, role in (named(_delegations(c.signed).get("roles")) or {}).items():
-        for kind, pattern in _patterns(role):
+    for name, role in delegated(c.signed).items():
+        for kind, pattern in patterns(role):
             if kind == "path" and (why := _escapes(pattern)):
                 yield Hit(
                     (*DELEGATED, name, "paths", pattern), f"Path {pattern[:_SHOWN]} of {name[:_SHOWN]} {why}", "warn"
@@ -147,12 +100,12 @@ def _escapes(path: str) -> str:
 @rule("PATH-OUTSIDE", "warn", "A role lists files that its delegator did not give to it.")
 def path_outside(c: Context) -> Iterator[Hit]:
     """Clients pass over such files (TUF 1.0.34, 5.6.7)."""
-    given = named(_delegations(c.delegator.signed).get("roles")) if c.delegator is not None else None
+    given = delegated(c.delegator.signed) if c.delegator is not None else None
     files = c.signed.get("targets")
     if not given or c.role not in given or not isinstance(files, dict):
         return
-    patterns = _patterns(given[c.role])
-    outside = [path for path in files if not any(fits(kind, pattern, path) for kind, pattern in patterns)]
+    allowed = patterns(given[c.role])
+    outside = [path for path in files if not any(fits(kind, pattern, path) for kind, pattern in allowed)]
     if outside:
         first = min(outside)
         many = f", and {len(outside) - 1:,} more" if len(outside) > 1 else ""
@@ -166,22 +119,6 @@ def fits(kind: str, pattern: str, path: str) -> bool:
         return hashlib.sha256(path.encode()).hexdigest().startswith(pattern)
     mine, theirs = pattern.split("/"), path.split("/")
     return len(mine) == len(theirs) and all(fnmatchcase(b, a) for a, b in zip(mine, theirs, strict=True))
-
-
-@rule("TARGET-CHANGED", "warn", "A file has other content under an unchanged path.")
-def target_changed(c: Context) -> Iterator[Hit]:
-    """Package indexes never change a file that was published."""
-    before = c.old.signed.get("targets") if c.old is not None else None
-    files = c.signed.get("targets")
-    if not isinstance(before, dict) or not isinstance(files, dict):
-        return
-    for path in sorted(before.keys() & files.keys()):
-        if _content(before[path]) != _content(files[path]):
-            yield Hit(("targets", path), f"Target file {path[:_SHOWN]} has other content than before")
-
-
-def _content(file: Any) -> tuple[Any, Any]:
-    return (file.get("length"), file.get("hashes")) if isinstance(file, dict) else (None, file)
 
 
 # Letters that show as nothing, though they count as letters or symbols.
@@ -235,17 +172,3 @@ def _texts(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...],
             yield from _texts(inner, (*path, str(place)))
     elif isinstance(value, str):
         yield path, value, bool(path) and (path[-1] == "name" or "paths" in path[-2:])
-
-
-def _delegations(signed: Mapping[str, Any]) -> Mapping[str, Any]:
-    found = signed.get("delegations")
-    return found if isinstance(found, dict) else {}
-
-
-def _patterns(role: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What a delegation covers: ("path", pattern) and ("prefix", hash prefix)."""
-    found = []
-    for field, kind in (("paths", "path"), ("path_hash_prefixes", "prefix")):
-        values = role.get(field)
-        found += [(kind, v) for v in values if isinstance(v, str)] if isinstance(values, list) else []
-    return found
