@@ -76,33 +76,31 @@ def test_nothing_in_it_acts_or_comes_from_outside() -> None:
     page, reader = read(hostile())
     assert page.isascii()
     assert all(c.isprintable() or c == "\n" for c in page)
-    allowed = set(
-        [
-            "html",
-            "head",
-            "meta",
-            "title",
-            "style",
-            "body",
-            "h1",
-            "h2",
-            "h3",
-            "p",
-            "div",
-            "table",
-            "thead",
-            "tbody",
-            "tr",
-            "th",
-            "td",
-            "ul",
-            "li",
-            "code",
-            "svg",
-            "rect",
-            "path",
-        ]
-    )
+    allowed = {
+        "html",
+        "head",
+        "meta",
+        "title",
+        "style",
+        "body",
+        "h1",
+        "h2",
+        "h3",
+        "p",
+        "div",
+        "table",
+        "thead",
+        "tbody",
+        "tr",
+        "th",
+        "td",
+        "ul",
+        "li",
+        "code",
+        "svg",
+        "rect",
+        "path",
+    }
     assert {tag for tag, _ in reader.tags} <= allowed
     for tag, attributes in reader.tags:
         assert not any(name.startswith("on") or name in ("src", "href", "style") for name in attributes), tag

@@ -41,7 +41,7 @@ body { font: 10pt/1.35 sans-serif; color: #000; background: #fff; max-width: 180
 h1 { font-size: 16pt; margin: 0 0 .3em } h2 { font-size: 12pt; margin: 1.4em 0 .3em } h3 { font-size: 10pt; margin: 1em 0 .2em }
 h1, h2, h3, p, td, li { overflow-wrap: anywhere }
 h2, h3 { break-after: avoid }
-table { border-collapse: collapse; width: 100%; table-layout: fixed }
+table { border-collapse: collapse; width: calc(100% - 2pt); table-layout: fixed }
 th, td { border: .5pt solid #888; padding: .2em .4em; text-align: left; vertical-align: top }
 thead { display: table-header-group } tr { break-inside: avoid }
 th.s { width: 18mm }
