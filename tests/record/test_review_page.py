@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
@@ -120,6 +121,7 @@ def test_all_of_it_is_there() -> None:
     said = "\n".join(reader.said)
     for change in of.changes:
         assert change.text in said
+    assert any(f"new: {printable(json.dumps(HOSTILE, ensure_ascii=False))[:8]}" in text for text in reader.said)
     for finding in of.findings:
         assert finding.text in said
         assert f"{finding.code} at {finding.where}" in said

@@ -12,6 +12,7 @@ from string import Template
 import qrcode
 from qrcode.constants import ERROR_CORRECT_M
 
+from vestry.metadata import canonical
 from vestry.metadata.changes import DANGEROUS, Change
 from vestry.metadata.review import Review
 from vestry.metadata.thresholds import Tally
@@ -153,6 +154,13 @@ def _changes(review: Review) -> Iterator[str]:
             yield from _groups(listed)
 
 
+def _values(change: Change) -> str:
+    """Old and new in full, as canonical JSON: a sentence may shorten what it quotes."""
+    sides = (("old", change.old), ("new", change.new))
+    told = [(name, printable(canonical.encode(value).decode())) for name, value in sides if value is not None]
+    return "".join(f'<div class="where">{name}: {_text(text)}</div>' for name, text in told)
+
+
 def _groups(listed: Iterable[Change]) -> Iterator[str]:
     topics: dict[str, list[Change]] = {}
     for change in listed:
@@ -166,5 +174,6 @@ def _groups(listed: Iterable[Change]) -> Iterator[str]:
             mark = _MARKS.get(change.kind.rpartition("-")[2], "~ changed")
             # The sentence of a target names its path; saying it twice would double a page of millions.
             place = "" if many and change.path[-1] in change.text else f'<div class="where">{_text(change.where)}</div>'
-            yield f"<tr><td>{mark}</td><td>{_text(change.text)}{place}</td></tr>\n"
+            values = "" if many else _values(change)
+            yield f"<tr><td>{mark}</td><td>{_text(change.text)}{place}{values}</td></tr>\n"
         yield "</tbody>\n</table>\n"
