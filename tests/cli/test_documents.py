@@ -334,6 +334,10 @@ def test_review_of_two_files(vestry: Verbs, chain: tuple[Document, Document], tm
     one.write_bytes(chain[0].raw)
     two.write_bytes(chain[1].raw)
     found = vestry.json("review", one, two)
+    page = tmp_path / "review.html"
+    vestry.json("review", one, two, "--html", page)
+    assert page.read_text("ascii").endswith("</html>\n")
+    assert "Content-Security-Policy" in page.read_text("ascii")
     assert set(found) == {
         "role", "old_version", "new_version", "sha256", "changes", "findings", "silenced",
         "thresholds", "look_ahead", "ok",

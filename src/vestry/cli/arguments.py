@@ -105,6 +105,7 @@ def _stage(p: argparse.ArgumentParser) -> None:
 def _review(p: argparse.ArgumentParser) -> None:
     p.add_argument("documents", nargs="+", metavar="BUNDLE | [OLD] NEW", help="a bundle, or files of metadata")
     _layout_keys(p)
+    p.add_argument("--html", metavar="FILE", help="write the review as one page to print, too")
 
 
 def _sign(p: argparse.ArgumentParser) -> None:

@@ -12,16 +12,21 @@ from vestry.cli.documents import GivenKeys, bundle_folder, given_keys, read_for_
 from vestry.errors import ExitStatus, InputRejected
 from vestry.media import bundle
 from vestry.media.bundle import Bundle
+from vestry.media.drives import write_file
 from vestry.metadata import layout
 from vestry.metadata.document import Document
 from vestry.metadata.review import Review, review
 from vestry.metadata.review_text import render_lines
+from vestry.record.review_page import review_page
 from vestry.text import printable
 
 
 def run(args: argparse.Namespace) -> int:
     """Show the review; 1 where a finding stops it."""
     found = _review(args.documents, given_keys(args.key, args.threshold))
+    if args.html:
+        write_file(Path(args.html), "".join(review_page(found)).encode("ascii"))
+        output.narrate(f"written: {printable(args.html, 200)}, one page to print")
     if args.json:
         output.emit(found.to_dict())
     else:

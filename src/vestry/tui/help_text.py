@@ -68,7 +68,9 @@ TEXTS: Mapping[str, Help] = {
     "review": Help(
         "Everyone reads the very bytes that will be signed. No change can be left out of this list.",
         "Each line marked + - or ~, and the digest's words at the end.",
-        "If anything is not meant, press Esc and stop. Nothing has been signed yet.",
+        "If anything is not meant, press Esc and stop. Nothing has been signed yet. Up and Down move the cursor; Enter "
+        "folds a group, or shows old and new side by side; c shows canonical bytes, r the file. d goes to what was not "
+        "seen yet, f and F to findings; / searches, n and N go on; v shows one kind only; y says that all was read.",
     ),
     "words": Help(
         "The holder signs the document that was read: two words of its digest, at places picked anew each time.",

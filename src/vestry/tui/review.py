@@ -1,4 +1,4 @@
-"""A review on the screen: everything in one list, most dangerous first, and a count of what was on screen.
+"""A review on the screen: everything in one tree, most dangerous first, and a count of what was on screen.
 
 "All of it was read" can only be said once each dangerous change and each finding was visible. Then each finding that
 wants an answer gets one, one at a time.
@@ -6,164 +6,46 @@ wants an answer gets one, one at a time.
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 
 from textual import events
 from textual.widget import Widget
 
 from vestry.ceremony.dialogue import ReadReview
-from vestry.metadata.changes import DANGEROUS, Change
-from vestry.metadata.review import Review
-from vestry.text import printable, words
+from vestry.metadata.changes import Change
+from vestry.metadata.findings import Finding
+from vestry.text import printable
+from vestry.tui.entry import canonical_rows, side_by_side
 from vestry.tui.front import Reply
 from vestry.tui.glyphs import Glyphs
-from vestry.tui.lines import BLANK, Line, Span, Tone, folded, hex_rows, key, line, packed, paragraph, word_rows
+from vestry.tui.hunt import Hunt
+from vestry.tui.lines import BLANK, Line, Span, folded, hex_rows, key, line, packed, paragraph
+from vestry.tui.outline import Outline, Place
 from vestry.tui.panes import SETTLE, Pane
+from vestry.tui.review_page import MANY, SEVERITIES, TOPICS, Page, alike, finding_rows, page, sections
 from vestry.tui.widgets.field import Field
 from vestry.tui.widgets.line_view import LineView
 
-MANY = 50
-"""From so many alike changes on, they count as one to be read: their number and what they share."""
+__all__ = ["MANY", "Page", "ReviewPane", "alike", "page", "raw_lines"]
 
 _ALL_ROWS = 10_000
-_KEYID = re.compile("[0-9a-f]{64}")
-_MARKS: Mapping[str, tuple[str, Tone]] = {"added": ("+ added  ", "good"), "removed": ("- dropped", "bad")}
-_SEVERITY: Mapping[str, Tone] = {"stop": "bad", "warn": "warn", "note": "plain"}
-
-
-@dataclass(frozen=True)
-class Page:
-    """The review as lines. `items` are the places (first line, line after the last) that must have been on screen."""
-
-    lines: Sequence[Line]
-    items: tuple[tuple[int, int], ...]
-
-
-_NO_PAGE = Page((), ())
-
-
-def page(review: Review, width: int, details: Sequence[str] = ()) -> Page:
-    """Findings, dangerous changes, the rest, who signs, the digest in words."""
-    book = _Book(width)
-    book.rows += [row for detail in details for row in paragraph(detail, width, "quiet")]
-    _findings(review, book)
-    _changes(review, book)
-    book.heading("Who must sign")
-    for count in review.tallies:
-        book.rows += paragraph(printable(count.sentence).replace("\\\\", "\\"), width, indent=2)
-    if not review.tallies:
-        book.rows += paragraph("A document that is not here says who.", width, indent=2)
-    book.heading("The digest of what gets signed, in words")
-    book.rows += word_rows(words(review.new.digest), width)
-    return Page(book.rows, tuple(book.items))
-
-
-@dataclass
-class _Book:
-    """A page in the making."""
-
-    width: int
-    rows: list[Line] = field(default_factory=list)
-    items: list[tuple[int, int]] = field(default_factory=list)
-
-    def item(self, lines: list[Line]) -> None:
-        """Lines that must have been on screen."""
-        self.items.append((len(self.rows), len(self.rows) + len(lines)))
-        self.rows += lines
-
-    def heading(self, text: str) -> None:
-        """A title, after a blank row."""
-        self.rows += [*([BLANK] if self.rows else []), *paragraph(text, self.width, "accent")]
-
-
-def _findings(review: Review, book: _Book) -> None:
-    if review.findings:
-        book.heading(f"Findings ({len(review.findings)})")
-    for finding in review.findings:
-        mark = f"{finding.severity:<4}  "
-        book.item(_item(mark, _SEVERITY[finding.severity], f"{finding.text} [{finding.code}]", book.width))
-
-
-def _changes(review: Review, book: _Book) -> None:
-    dangerous = [c for c in review.changes if c.danger >= DANGEROUS]
-    quiet = [c for c in review.changes if c.danger < DANGEROUS]
-    if dangerous:
-        book.heading(f"Changes that decide whom or what clients trust ({len(dangerous):,})")
-    for group in alike(dangerous):
-        if len(group) >= MANY:
-            book.item(_summary(group, book.width))
-            book.rows += [row for change in group for row in _change(change, book.width)]
-        else:
-            for change in group:
-                book.item(_change(change, book.width))
-    if quiet:
-        book.heading(f"Other changes ({len(quiet):,})")
-    book.rows += [row for change in quiet for row in _change(change, book.width)]
-    if not review.changes:
-        book.heading("Nothing changed")
-
-
-def alike(changes: Sequence[Change]) -> list[list[Change]]:
-    """Changes in order; together those that follow each other, differ only in name and place, and whose hash prefixes
-    rise from each to the next, so that none takes over what another has."""
-    groups: list[list[Change]] = []
-    shape, last = "", ""
-    for change in changes:
-        mine, first, end = _shape(change)
-        if groups and mine and mine == shape and first > last:
-            groups[-1].append(change)
-        else:
-            groups.append([change])
-        shape, last = mine, end
-    return groups
-
-
-def _shape(change: Change) -> tuple[str, str, str]:
-    """What a delegation shares with others like it, and its first and last hash prefix; empty where it is odd."""
-    role = change.new.get("role") if change.kind == "delegation-added" and isinstance(change.new, Mapping) else None
-    prefixes = role.get("path_hash_prefixes") if isinstance(role, Mapping) else None
-    if not isinstance(role, Mapping) or not isinstance(prefixes, list) or not prefixes:
-        return "", "", ""
-    if not all(isinstance(p, str) for p in prefixes) or sorted(set(prefixes)) != prefixes:
-        return "", "", ""
-    shared = {k: v for k, v in role.items() if k not in ("name", "path_hash_prefixes")}
-    form = [shared, [len(p) for p in prefixes]]
-    return json.dumps(form, sort_keys=True, default=str), prefixes[0], prefixes[-1]
-
-
-def _summary(group: Sequence[Change], width: int) -> list[Line]:
-    first, last = group[0].path[-1], group[-1].path[-1]
-    text = (
-        f"{len(group):,} delegations, {printable(first)} to {printable(last)}, with the same keys and threshold, "
-        "as many hash prefixes each, rising, none twice. All follow here, one by one."
-    )
-    return _item("+ added   ", "good", text, width)
-
-
-def _change(change: Change, width: int) -> list[Line]:
-    mark, tone = _MARKS.get(change.kind.rpartition("-")[2], ("~ changed", "warn"))
-    rows = _item(f"{mark} ", tone, change.text, width)
-    keyid = change.path[-1]
-    if change.kind.startswith("key-") and _KEYID.fullmatch(keyid):
-        # The sentence names a key by its first digits; whoever compares needs them all.
-        indent = " " * (len(mark) + 4)
-        whole = [line(keyid)] if len(indent) + len(keyid) <= width else hex_rows(keyid, width - len(indent))
-        rows += [(Span(indent), *(Span(s.text, "quiet") for s in row)) for row in whole]
-    return rows
-
-
-def _item(mark: str, tone: Tone, text: str, width: int) -> list[Line]:
-    indent = len(mark) + 3
-    texts = folded(text, width - indent)
-    first: Line = (Span(f"  {mark} ", tone), Span(texts[0]))
-    return [first, *(line(" " * indent + rest) for rest in texts[1:])]
+_PAUSE = 0.002
+_NO_PAGE = Page(Outline((), 1))
+_FILTERS: Sequence[tuple[str, frozenset[str]]] = (
+    ("stops only", frozenset({"stop"})),
+    ("stops and warnings", frozenset({"stop", "warn"})),
+    ("findings", frozenset(SEVERITIES)),
+    *((name.lower(), frozenset({topic})) for topic, name in TOPICS.items()),
+)
 
 
 class ReviewPane(Pane):
-    """Reading, then answering. ``d`` goes to the next place that was not on screen yet, ``r`` shows the file itself."""
+    """Reading, then answering.
+
+    ``d`` goes to the next place that was not on screen yet, ``f`` and ``F`` to findings, ``/`` searches, ``v`` filters,
+    Enter folds a group or shows old and new, ``c`` shows canonical bytes, ``r`` the file itself.
+    """
 
     question: ReadReview
 
@@ -171,10 +53,17 @@ class ReviewPane(Pane):
         super().__init__(question, reply, glyphs, amiss, settle)
         assert question.review is not None
         self.review = question.review
+        self._sections = sections(self.review, question.details)
         self._pages: dict[int, Page] = {}
         self._seen: set[int] = set()
-        self._rows_seen: dict[int, set[int]] = {}
-        self._raw = self._placed = False
+        self._partly: dict[int, set[int]] = {}
+        self._partly_width = 0
+        self._close: Change | None = None
+        self._mode = ""
+        self._back_to = 0
+        self._placed = self._typing = False
+        self._filter = -1
+        self._hunt: Hunt | None = None
         self._answers: dict[str, str] = {}
         self._answering = -1
 
@@ -187,7 +76,7 @@ class ReviewPane(Pane):
     def all_read(self) -> bool:
         """Whether each dangerous change and each finding was on screen."""
         page_ = self._page()
-        return page_ is not _NO_PAGE and self._seen >= set(range(len(page_.items)))
+        return page_ is not _NO_PAGE and len(self._seen) == len(page_.items)
 
     @property
     def reading(self) -> bool:
@@ -208,7 +97,7 @@ class ReviewPane(Pane):
         return rows
 
     def fields(self) -> Sequence[Widget]:
-        """The list, and the line for answers."""
+        """The list, the line for answers and the line for searches."""
         answer = Field("Answer", glyphs=self.glyphs)
         answer.display = False
         view = LineView(self._lines, glyphs=self.glyphs, id="page")
@@ -220,13 +109,22 @@ class ReviewPane(Pane):
         rows: list[Line] = []
         if not self.reading:
             rows += packed([key("Enter", "when answered")], width)
-        elif self._raw:
-            rows += packed([key("r", "back to the list"), key("Space", "next page")], width)
+        elif self._typing:
+            rows += packed([key("Enter", "search (nothing typed: leave)")], width)
+        elif self._mode:
+            name = "r" if self._mode == "file" else "Enter"
+            also = {"sides": [key("c", "canonical bytes")], "bytes": [key("c", "side by side")]}.get(self._mode, [])
+            rows += packed([key(name, "back to the list"), *also, key("Space", "next page")], width)
         else:
             seen, of = len(self._seen), len(self._page().items)
-            count: Line = (Span(f"{seen} of {of} seen", "good" if self.all_read else "warn"),)
+            count: Line = (Span(f"{seen:,} of {of:,} seen", "good" if self.all_read else "warn"),)
             on = key("y", "all of it was read") if self.all_read else key("d", "next unseen")
-            rows += packed([count, on, key("Space", "next page"), key("r", "the file itself")], width)
+            found = self._hunt.said if self._hunt is not None else "search"
+            shows = _FILTERS[self._filter][0] if self._filter >= 0 else "everything"
+            hunt = key("/", "search") if self._hunt is None else key("/ n N", found)
+            keys = [count, on, hunt, key("v", f"showing: {shows}"), key("f F", "finding"), key("Space", "next page")]
+            keys += [key("Enter", "open, fold"), key("c", "its bytes"), key("r", "the file itself")]
+            rows += packed(keys, width, gap=2)
         if self._amiss:
             rows += [line(text, "bad") for text in folded(self._amiss, width)]
         return rows
@@ -238,7 +136,8 @@ class ReviewPane(Pane):
 
     def share_out(self, width: int, height: int) -> None:
         """The list gets the rest."""
-        taken = len(self.text(width)) + 1 + len(self.foot(width)) + (0 if self.reading else 1)
+        typed = 1 if self._typing or not self.reading else 0
+        taken = len(self.text(width)) + 1 + len(self.foot(width)) + typed
         view = self.query_one("#page", LineView)
         view.styles.height = max(3, height - taken)
         if not self._placed:
@@ -247,14 +146,22 @@ class ReviewPane(Pane):
 
     def on_line_view_moved(self, event: LineView.Moved) -> None:
         """Count what is on screen now."""
-        if event.view.id != "page" or self._raw or not self.reading or not self._on_screen(event.view):
+        if event.view.id != "page" or self._mode or not self.reading or not self._on_screen(event.view):
             return
-        width = event.view.size.width
-        rows = self._rows_seen.setdefault(width, set())
-        rows.update(range(event.first, event.last))
-        now = {i for i, (a, b) in enumerate(self._page_at(width).items) if rows.issuperset(range(a, b))}
-        if not now <= self._seen:
-            self._seen |= now
+        outline = self._page_at(event.view.size.width).lines
+        if outline.width != self._partly_width:
+            self._partly, self._partly_width = {}, outline.width
+        before = len(self._seen)
+        for number, first, last, tall in outline.entries_in(event.first, event.last):
+            section, entry = outline.at_number(number)
+            if number in self._seen or not _among(outline.sections[section].must, entry):
+                continue
+            rows = self._partly.setdefault(number, set())
+            rows.update(range(first, last))
+            if len(rows) == tall:
+                self._seen.add(number)
+                del self._partly[number]
+        if len(self._seen) > before:
             self.complain("")
 
     def _on_screen(self, view: LineView) -> bool:
@@ -267,36 +174,234 @@ class ReviewPane(Pane):
     def press(self, event: events.Key) -> bool:
         """Move, switch, or say that all was read."""
         view = self.query_one("#page", LineView)
+        name = event.key
+        in_tree = self.reading and not self._mode
         moves = {"down": 1, "up": -1, "space": view.room - 1, "pagedown": view.room - 1, "pageup": 1 - view.room}
-        if event.key in moves:
-            view.scroll_lines(moves[event.key] or 1)
-        elif event.key in ("home", "end"):
-            view.go_to(0 if event.key == "home" else view.total)
+        if name in ("down", "up") and in_tree:
+            self._step(view, back=name == "up")
+        elif name in moves:
+            view.scroll_lines(moves[name] or 1)
+            self._follow(view)
+        elif name in ("home", "end"):
+            view.go_to(0 if name == "home" else view.total)
+            self._follow(view)
         elif not self.reading:
             return False
-        elif event.key == "r":
-            self._raw = not self._raw
+        elif self._mode:
+            return self._press_close(name, view)
+        else:
+            return self._press_tree(name, view)
+        return True
+
+    def _press_close(self, name: str, view: LineView) -> bool:
+        if name == "enter" or (name == "r" and self._mode == "file"):
+            self._mode = ""
+            view.show(self._lines, top=self._back_to)
+            view.refresh()
+        elif name == "c" and self._mode in ("sides", "bytes"):
+            self._mode = "bytes" if self._mode == "sides" else "sides"
             view.show(self._lines)
-            self.complain("")
-        elif event.key == "d" and not self._raw:
+        elif self._mode != "file":
+            # A key of the list goes back to it first.
+            self._mode = ""
+            view.show(self._lines, top=self._back_to)
+            return self._press_tree(name, view)
+        else:
+            return False
+        self.complain("")
+        return True
+
+    def _press_tree(self, name: str, view: LineView) -> bool:
+        if name == "r":
+            self._open("file", view)
+        elif name in ("enter", "c"):
+            return self._at_cursor(name, view)
+        elif name == "d":
             self._to_unseen(view)
-        elif event.key == "y" and not self._raw:
+        elif name == "y":
             self._read()
+        elif name in ("f", "F", "upper_f"):
+            self._to_finding(view, back=name != "f")
+        elif name == "v":
+            self._next_filter(view)
+        elif name == "slash":
+            self._type_search()
+        elif name in ("n", "N", "upper_n") and self._hunt is not None:
+            self._to_hit(view, back=name != "n")
         else:
             return False
         return True
+
+    def _open(self, mode: str, view: LineView) -> None:
+        self._back_to, self._mode = view.top, mode
+        view.show(self._lines)
+        self.complain("")
+
+    def _at_cursor(self, name: str, view: LineView) -> bool:
+        outline = self._page().lines
+        here = outline.cursor
+        if here is None:
+            return False
+        section = outline.sections[here.section]
+        if here.entry < 0 and name == "enter":
+            section.folded = not section.folded
+            outline.settle()
+            view.go_to(view.top)
+            return True
+        entry = outline.entry(here)
+        if isinstance(entry, Change):
+            self._close = entry
+            self._open("sides" if name == "enter" else "bytes", view)
+        return isinstance(entry, Change)
+
+    def _step(self, view: LineView, *, back: bool) -> None:
+        outline = self._page().lines
+        place = outline.step(back)
+        if place is None:
+            view.scroll_lines(-1 if back else 1)
+            return
+        first = outline.first_row(place.section, place.entry)
+        tall = outline.height(place.section, place.entry)
+        if back and first < view.top - view.room:
+            view.scroll_lines(1 - view.room)
+        elif not back and first >= view.top + 2 * view.room:
+            view.scroll_lines(view.room - 1)
+        else:
+            outline.cursor = place
+            top = view.top
+            if first < top:
+                top = first
+            elif first + tall > top + view.room:
+                top = min(first, first + tall - view.room)
+            view.go_to(top)
+
+    def _follow(self, view: LineView) -> None:
+        """Keep the cursor among what is on screen."""
+        if self._mode or not self.reading:
+            return
+        outline = self._page().lines
+        here = outline.cursor
+        if here is not None and not outline.sections[here.section].hidden:
+            row = outline.first_row(here.section, here.entry)
+            if view.top <= row < view.top + view.room:
+                return
+        outline.cursor = outline.stop_from(view.top) or here
+        view.refresh()
+
+    def _jump(self, view: LineView, number: int) -> None:
+        """Put the cursor on an entry, wherever it is."""
+        outline = self._page().lines
+        if outline.sections[outline.at_number(number)[0]].hidden:
+            self._show_topics(-1)
+        row = outline.reveal(number)
+        outline.cursor = Place(*outline.at_number(number), 0)
+        view.go_to(row)
+
+    def _to_unseen(self, view: LineView) -> None:
+        number = next((i for i in self._page().items if i not in self._seen), None)
+        if number is not None:
+            self._jump(view, number)
+
+    def _here(self) -> int:
+        outline = self._page().lines
+        here = outline.cursor
+        return outline.number(here.section, max(here.entry, 0)) - (here.entry < 0) if here is not None else -1
+
+    def _to_finding(self, view: LineView, *, back: bool) -> None:
+        outline = self._page().lines
+        all_ = [
+            outline.number(at, entry)
+            for at, section in enumerate(outline.sections)
+            if section.topic in SEVERITIES
+            for entry in range(len(section.entries))
+        ]
+        if not all_:
+            self.complain("There are no findings.")
+            return
+        here = self._here()
+        if back:
+            found = next((n for n in reversed(all_) if n < here), all_[-1])
+        else:
+            found = next((n for n in all_ if n > here), all_[0])
+        self._jump(view, found)
+
+    def _next_filter(self, view: LineView) -> None:
+        there = {section.topic for section in self._sections}
+        at = self._filter + 1
+        while at < len(_FILTERS) and not _FILTERS[at][1] & there:
+            at += 1
+        self._show_topics(at if at < len(_FILTERS) else -1)
+        self._page().lines.cursor = None
+        view.go_to(0)
+        self._follow(view)
+        self.complain("")
+
+    def _show_topics(self, at: int) -> None:
+        self._filter = at
+        for section in self._sections:
+            section.hidden = at >= 0 and section.topic not in _FILTERS[at][1]
+        self._page().lines.settle()
+
+    def _type_search(self) -> None:
+        self._typing = True
+        field = self.query_one(Field)
+        field.label("Search")
+        field.display = True
+        field.fill("")
+        self.screen.set_focus(field)
+        self.complain("")
+
+    def _search(self, wanted: str) -> None:
+        field = self.query_one(Field)
+        self._typing, field.display = False, False
+        field.label("Answer")
+        self.screen.set_focus(self)
+        self._hunt = None
+        if wanted:
+            of = sum(len(section.entries) for section in self._sections if section.stops and not section.hidden)
+            self._hunt = Hunt(wanted, self._searched(), of)
+            self._hunt_on(self._hunt)
+        self.complain("")
+
+    def _searched(self) -> Iterator[tuple[int, str]]:
+        """What a search looks through: the sentence and the place of each entry that the filter lets through."""
+        base = 0
+        for section in self._sections:
+            if section.stops and not section.hidden:
+                for number, entry in enumerate(section.entries, base):
+                    if isinstance(entry, Change):
+                        yield number, f"{entry.text} {entry.where}"
+                    elif isinstance(entry, Finding):
+                        yield number, f"{entry.text} {entry.code} {entry.where}"
+                    else:
+                        yield number, ""
+            base += len(section.entries)
+
+    def _hunt_on(self, hunt: Hunt) -> None:
+        if hunt is not self._hunt or not self.is_mounted:
+            return
+        none_yet = not hunt.hits
+        hunt.slice()
+        if none_yet and hunt.hits and not self._mode and self.reading:
+            self._to_hit(self.query_one("#page", LineView), back=False)
+        elif self.reading:
+            self.query_one("#foot", LineView).show(self.foot)
+        if not hunt.done:
+            self.set_timer(_PAUSE, lambda: self._hunt_on(hunt))
+
+    def _to_hit(self, view: LineView, *, back: bool) -> None:
+        hunt = self._hunt
+        number = hunt.go(self._here(), back=back) if hunt is not None else None
+        if number is not None:
+            self._jump(view, number)
+        self.complain("")
 
     def _read(self) -> None:
         if not self.all_read:
             self.complain("Not all of it was on screen yet: press d for the rest.")
         else:
+            self._hunt = None
             self._next()
-
-    def _to_unseen(self, view: LineView) -> None:
-        items = self._page().items
-        at = next((items[i][0] for i in range(len(items)) if i not in self._seen), None)
-        if at is not None:
-            view.go_to(at)
 
     def _next(self) -> None:
         self._answering += 1
@@ -313,9 +418,12 @@ class ReviewPane(Pane):
         self.complain("")
 
     def on_field_submitted(self, event: Field.Submitted) -> None:
-        """Keep the answer, and go to the next finding."""
+        """Search, or keep the answer and go to the next finding."""
         event.stop()
         typed = self.query_one(Field).value.strip()
+        if self._typing:
+            self._search(typed)
+            return
         if not typed:
             self.complain("Write an answer: why this is meant, or what will be done about it.")
             return
@@ -326,18 +434,22 @@ class ReviewPane(Pane):
     def _lines(self, width: int) -> Sequence[Line]:
         if not self._placed or not width:
             return ()
-        if self._raw and self.reading:
-            return raw_lines(self.review.new.raw, width)
         if not self.reading:
             return self._asked(width)
+        if self._mode == "file":
+            return raw_lines(self.review.new.raw, width)
+        if self._mode and self._close is not None:
+            return (side_by_side if self._mode == "sides" else canonical_rows)(self._close, width)
         return self._page_at(width).lines
 
     def _asked(self, width: int) -> list[Line]:
         wanted = self.review.to_answer
+        if not wanted:
+            return []
         finding = wanted[min(self._answering, len(wanted) - 1)]
         return [
             *paragraph(f"Answer {self._answering + 1} of {len(wanted)}", width, "quiet"),
-            *_item(f"{finding.severity:<4}  ", _SEVERITY[finding.severity], f"{finding.text} [{finding.code}]", width),
+            *finding_rows(finding, width),
             BLANK,
             *paragraph("Everyone can read the answer in the transcript, for good.", width, "quiet"),
         ]
@@ -349,9 +461,20 @@ class ReviewPane(Pane):
 
     def _page_at(self, width: int) -> Page:
         if width not in self._pages:
-            # One width at a time: a list may have tens of thousands of lines.
-            self._pages = {width: page(self.review, max(width, 20), self.question.details)}
+            # One width at a time: the heights of a million entries take megabytes.
+            cursor = next((p.lines.cursor for p in self._pages.values()), None)
+            for section in self._sections:
+                section.sums = None
+            outline = Outline(self._sections, max(width, 20))
+            outline.cursor = cursor or outline.stop_from(0)
+            self._pages = {width: Page(outline)}
         return self._pages[width]
+
+
+def _among(must: Sequence[int], entry: int) -> bool:
+    """Whether a rising sequence has it; there may be half a million."""
+    at = bisect_left(must, entry)
+    return at < len(must) and must[at] == entry
 
 
 def raw_lines(raw: bytes, width: int) -> Sequence[Line]:

@@ -30,6 +30,11 @@ class Field(Widget, can_focus=True):
         self.value = value
         self._cursor = len(value)
 
+    def label(self, text: str) -> None:
+        """Ask for something else."""
+        self._label = text
+        self.refresh()
+
     def fill(self, value: str) -> None:
         """Put another text in."""
         self.value, self._cursor = value, len(value)
