@@ -35,7 +35,7 @@ class LayoutWording:
         if edit.path == ("expires",):
             return printable(self._expires(edit))
         what = _what(edit.path)
-        if edit.kind.endswith(("-added", "-removed", "-reordered")) and len(edit.path) == 2 and what:
+        if edit.kind.startswith(("step-", "inspection-")) and not edit.kind.endswith("-changed"):
             return printable(f"{what} {self._moved(edit)}")
         if edit.kind == "threshold-changed":
             return printable(f"{what}: threshold {'falls' if edit.new < edit.old else 'rises'} {_from_to(edit)}")
