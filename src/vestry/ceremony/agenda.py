@@ -8,7 +8,7 @@ from typing import Literal
 
 from vestry.ceremony import script as s
 from vestry.ceremony.drafts import ceremony_key, drafted_roles
-from vestry.ceremony.state import State
+from vestry.ceremony.state import KeyFacts, State
 from vestry.metadata.thresholds import Tally
 
 
@@ -141,10 +141,14 @@ def amiss(state: State, step: s.PreflightStep, checks: Mapping[str, tuple[str, s
     }
 
 
+def _done_with(facts: KeyFacts) -> bool:
+    return facts.destroyed or bool(facts.kept)
+
+
 def undestroyed(state: State, step: s.DestroyStep) -> tuple[str, ...]:
     """Names of keys that the step destroys and that are still there."""
     return tuple(
         k.name
         for k in state.script.keys
-        if set(k.roles) & set(step.roles) and not (k.name in state.keys and state.keys[k.name].destroyed)
+        if set(k.roles) & set(step.roles) and not (k.name in state.keys and _done_with(state.keys[k.name]))
     )

@@ -13,8 +13,8 @@ from vestry.ceremony.provisioning import abandon, find
 from vestry.ceremony.room import Room
 from vestry.ceremony.script import DestroyStep, KeySpec, SealStep, SignStep
 from vestry.ceremony.signing import sign_reviewed, sign_seal
-from vestry.errors import Refused, TokenTrouble
-from vestry.text import words
+from vestry.errors import Refused, Stopped, TokenTrouble
+from vestry.text import printable, words
 from vestry.tokens.token import Unlocked
 
 
@@ -99,12 +99,51 @@ def destroy(room: Room, step: DestroyStep, _: int) -> None:
     by_token: dict[str, list[str]] = {}
     for name in agenda.undestroyed(room.state, step):
         by_token.setdefault(room.state.script.key(name).token, []).append(name)
-    for token_name, names in by_token.items():
-        token = room.token(token_name)
-        why = f"It destroys {_list(names)} for good; the other keys on it stay."
-        with room.unlocked(token_name, token, why) as unlocked:
-            for name in names:
-                _destroy_one(room, unlocked, name)
+    for token_name, every in by_token.items():
+        names = [n for n in every if n not in room.state.keys or not room.state.keys[n].destroyed]
+        try:
+            token = room.token(token_name)
+            why = f"It destroys {_list(names)} for good; the other keys on it stay."
+            with room.unlocked(token_name, token, why) as unlocked:
+                for name in names:
+                    _destroy_one(room, unlocked, name)
+        except TokenTrouble as error:
+            if room.state.unanswered is not None:
+                raise  # looked into first
+            _keep_instead(room, token_name, names, error)
+
+
+def _keep_instead(room: Room, token: str, names: list[str], error: TokenTrouble) -> None:
+    """A token that does not let its keys be destroyed must not hold up what comes after: people decide, and say why."""
+    room.trouble(error, token)
+    holder = room.holder(token)
+    answer = room.ask(
+        Choose(
+            "not-destroyed",
+            f"Decide how to go on with {_list(names)} on {holder}'s token '{token}'.",
+            person=holder,
+            details=("A key that is kept must be destroyed later, with its device if need be.",),
+            options=(
+                ("again", "try again"),
+                ("keep", "go on without destroying; say why, for the transcript"),
+                ("stop", "stop here"),
+            ),
+        )
+    )
+    if answer == "stop":
+        raise Stopped("stopped before keys were destroyed", do="run the same line again to go on")
+    if answer == "again":
+        return
+    reason = ""
+    while not reason.strip():
+        reason = room.ask(
+            Ask("reason", "Write why they are not destroyed now, and what happens to them.", person=holder)
+        )
+    for name in names:
+        facts = room.state.keys[name]
+        if not facts.destroyed:
+            room.record(e.KeyKept(name, facts.keyid, str(printable(reason))), holder)
+            room.tell(f"Key '{name}' is kept; the transcript says why", good=None)
 
 
 def _destroy_one(room: Room, unlocked: Unlocked, name: str) -> None:

@@ -133,6 +133,16 @@ def _destroy(state: State, event: e.DestroyIntended, _: str) -> None:
     confirmed_token(state, spec.token, event.serial)
 
 
+def _kept(state: State, event: e.KeyKept, _: str) -> None:
+    step = step_now(state, s.DestroyStep)
+    if event.key not in agenda.undestroyed(state, step) or event.key not in state.keys:
+        raise Refused(f"key '{printable(event.key)}' is not destroyed at this step")
+    if state.keys[event.key].keyid != event.keyid:
+        raise Refused(f"key '{event.key}' has another key id")
+    if not event.reason.strip():
+        raise Refused("say why the key was not destroyed")
+
+
 def _destroyed(state: State, event: e.KeyDestroyed, _: str) -> None:
     assert state.unanswered is not None
     intended = state.unanswered.event
@@ -152,4 +162,5 @@ RULES: Mapping[type, Callable[[State, Any, str], None]] = {
     e.KeyTaken: _taken,
     e.DestroyIntended: _destroy,
     e.KeyDestroyed: _destroyed,
+    e.KeyKept: _kept,
 }

@@ -274,6 +274,15 @@ class KeyDestroyed:
 
 
 @dataclass(frozen=True)
+class KeyKept:
+    """A key that the script destroys was left as it is, with a reason, since its token did not let it be destroyed."""
+
+    key: str
+    keyid: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Exported:
     """Written, synced, read back and compared. `files` maps names below `to` to SHA-256."""
 
@@ -351,6 +360,7 @@ Event = (
     | Verified
     | DestroyIntended
     | KeyDestroyed
+    | KeyKept
     | Exported
     | SealOpened
     | SealIntended

@@ -7,8 +7,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryptography import x509
-
 from vestry.ceremony import attesting
 from vestry.ceremony.dialogue import Ask, Confirm
 from vestry.ceremony.room import Room
@@ -74,11 +72,10 @@ def chain(spki: bytes, ders: Iterable[bytes]) -> list[bytes]:
 
 
 def _names(der: bytes) -> tuple[bytes, bytes, bytes] | None:
-    seen = certificates.read(der)
-    if seen is None:
+    parsed = attestation.parse(der)
+    if parsed is None:
         return None
-    parsed = x509.load_der_x509_certificate(der)
-    return parsed.subject.public_bytes(), parsed.issuer.public_bytes(), seen.spki
+    return parsed.subject.public_bytes(), parsed.issuer.public_bytes(), attestation.spki_of(parsed)
 
 
 def _from_files(room: Room, token: TokenSpec, spec: KeySpec) -> Sequence[bytes]:

@@ -50,7 +50,10 @@ def _go_on(room: Room, spec: TokenSpec, serial: str) -> None:
                 "again-blank",
                 f"Decide how to go on with {room.describe(spec.name, token.info)}.",
                 person=spec.holder,
-                details=("No key of it has signed anything yet.",),
+                details=(
+                    "No key of it has signed anything yet. A YubiKey is reset first, in another console:",
+                    f"ykman --device {token.info.serial} piv reset",
+                ),
                 options=(("erase", "erase it again and make its keys anew"), ("stop", "stop here")),
             )
         )

@@ -51,6 +51,7 @@ _WITNESSED: Mapping[type, str] = {
     e.IntentAbandoned: "what the token showed when it was read",
     e.DestroyIntended: "the intent of its holder",
     e.KeyDestroyed: "that the token no longer lists the key",
+    e.KeyKept: "why a key that the script destroys was left as it is",
     e.Exported: "that the files were written and read back; their digests are those of the outputs",
     e.SealIntended: "the intent of its signer",
     e.TroubleMet: "what the device or medium reported",

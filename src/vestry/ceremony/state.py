@@ -33,13 +33,14 @@ class TokenFacts:
 @dataclass(frozen=True)
 class KeyFacts:
     """A key of this ceremony: id, PEM public half, where it lives, certificates (PEM) that came with it; `destroyed`
-    once its token no longer lists it."""
+    once its token no longer lists it; `kept` says why it was not."""
 
     keyid: str
     public: str
     uri: str
     scheme: str
     destroyed: bool = False
+    kept: str = ""
     certificates: tuple[str, ...] = ()
 
 
@@ -228,6 +229,11 @@ def _destroyed(state: State, event: e.KeyDestroyed, _: e.Recorded) -> State:
     return replace(state, unanswered=None, keys=_with(state.keys, event.key, facts))
 
 
+def _kept(state: State, event: e.KeyKept, _: e.Recorded) -> State:
+    facts = replace(state.keys[event.key], kept=event.reason)
+    return replace(state, keys=_with(state.keys, event.key, facts))
+
+
 def _seal_opened(state: State, event: e.SealOpened, recorded: e.Recorded) -> State:
     return replace(state, seal=event, seal_head=recorded.head)
 
@@ -267,6 +273,7 @@ _EVOLVE: Mapping[type, Callable[[State, Any, e.Recorded], State]] = {
     e.Verified: _done,
     e.DestroyIntended: _intended,
     e.KeyDestroyed: _destroyed,
+    e.KeyKept: _kept,
     e.Exported: _done,
     e.SealOpened: _seal_opened,
     e.SealIntended: _intended,

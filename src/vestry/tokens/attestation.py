@@ -175,7 +175,7 @@ def verify(
     maker = MAKERS.get(sha256)
     found += _chain(path, maker, said)
     found += _dates(path or [leaf], now or datetime.now(UTC))
-    spki = _spki(leaf)
+    spki = spki_of(leaf)
     if expected_spki is not None and spki != expected_spki:
         found.append(finding("ATTEST-KEY-DIFFERS"))
     if said is not None:
@@ -285,7 +285,8 @@ def _device(path: Sequence[x509.Certificate], said: Claims, expected: str) -> It
         yield finding("ATTEST-SERIAL-DIFFERS", f"it is from the device with serial {said.serial}")
 
 
-def _spki(certificate: x509.Certificate) -> bytes:
+def spki_of(certificate: x509.Certificate) -> bytes:
+    """The DER SubjectPublicKeyInfo that a certificate is for."""
     return certificate.public_key().public_bytes(
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     )

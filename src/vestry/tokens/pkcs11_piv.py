@@ -185,7 +185,7 @@ def officer_session(token: pkcs11.Token, management_key: str | None) -> pkcs11.S
         raise TokenTrouble(
             "this YubiKey's management key is gone: it lived only while the token was being set up",
             where=where_of(token),
-            do="erase the token again; its keys are then made anew",
+            do="before it signed anything, reset and erase it again; later, note what cannot be done",
             code="E-TOKEN-OFFICER",
         )
     try:
