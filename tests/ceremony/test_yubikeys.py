@@ -176,7 +176,7 @@ def test_a_management_key_that_died_lets_the_token_be_erased_again(
 def test_a_key_that_cannot_be_destroyed_does_not_end_the_ceremony(
     tmp_path: Path, people: People, script: Make, yubikeys: Bench, softhsm: Path
 ) -> None:
-    """Made by the maker's tool with a touch policy, taken as it is: the screen says "touch", and a missed one is no loss."""
+    """Restarted after the keys were made: PIV destroys nothing for us any more. People say so, and go on."""
     made, inputs = script()
     people.answers = {"words": _stop_for(people, "Alice")}
     with pytest.raises(Stopped):
