@@ -13,7 +13,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
-SYSTEM := softhsm2 tmux gcc python3-venv pcscd vsmartcard-vpcd ykcs11 yubico-piv-tool yubikey-manager
+SYSTEM := softhsm2 tmux gcc python3-venv pcscd vsmartcard-vpcd ykcs11 yubico-piv-tool yubikey-manager libnss3 libnss3-tools
 WORKERS ?= auto
 
 help:
@@ -47,8 +47,8 @@ rehearse: $(VENV)/.vestry
 
 system:
 	@missing=""; \
-	for tool in softhsm2-util tmux gcc yubico-piv-tool ykman; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
-	for file in /usr/sbin/pcscd /usr/lib/pcsc/drivers/serial/libifdvpcd.so /usr/lib/*/libykcs11.so.2; do \
+	for tool in softhsm2-util tmux gcc yubico-piv-tool ykman certutil; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	for file in /usr/sbin/pcscd /usr/lib/pcsc/drivers/serial/libifdvpcd.so /usr/lib/*/libykcs11.so.2 /usr/lib/*/libsoftokn3.so; do \
 	  [[ -e $$file ]] || missing="$$missing $$file"; \
 	done; \
 	$(PYTHON) -c 'import ensurepip' 2>/dev/null || [[ -x $(BIN)/pip ]] || missing="$$missing python3-venv"; \

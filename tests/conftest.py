@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["people", "virtual_yubikey.bench"]
+pytest_plugins = ["nss", "people", "virtual_yubikey.bench"]
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import nss
 import pytest
 from devices import initialised
 from people import SOFTHSM, People
@@ -74,6 +75,7 @@ def read(tmp_path: Path, online: Any) -> Callable[..., tuple[Script, dict[str, b
         path.write_text(script_text(online, parts.get("tokens", {}), parts.get("keys", {}), parts.get("scheme", P256)))
         return reading.load(path)
 
+    make.online = online  # type: ignore[attr-defined]
     return make
 
 
@@ -254,3 +256,31 @@ def test_tokens_are_named_as_people_know_them() -> None:
     assert naming.of_holder("Bob", "bob", soft) == "Bob's token 'bob' (SoftHSM v2), serial 075e96044905cedb"
     assert naming.serial(replace(INFO, model="YubiHSM", serial="0013200460")) == "13 200 460"
     assert naming.of_holder("Eve\x1b[2J", "eve", INFO).startswith("Eve\\u{1b}[2J's")
+
+
+def test_a_ceremony_with_tokens_of_two_modules(
+    tmp_path: Path,
+    people: People,
+    read: Callable[..., Any],
+    softhsm: Path,
+    nss_module: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A device that only its maker's tool sets up: it is taken as it is, makes its key, and signs beside the others."""
+    monkeypatch.setenv("NSS_SETTINGS", nss.database(tmp_path / "nss", "pin-of-Carol"))
+    text = script_text(read.online, {}, {})  # type: ignore[attr-defined]
+    old = 'name = "carol"\nholder = "Carol"\nuse = "pkcs11"\nmodule = "softhsm2"\n'
+    uri = f"pkcs11:token={nss.LABEL.replace(' ', '%20')}"
+    assert old in text
+    text = text.replace(old, old.replace("softhsm2", str(nss_module)) + f'erase = false\nuri = "{uri}"\n')
+    (tmp_path / "online.pem").write_bytes(read.online.pem)  # type: ignore[attr-defined]
+    (tmp_path / "s.toml").write_text(text)
+    script, inputs = reading.load(tmp_path / "s.toml")
+    conductor.conduct(script, inputs, tmp_path / "c", people)
+    (adopted,) = recorded(tmp_path / "c", e.TokenAdopted)
+    assert adopted.manufacturer.startswith("Mozilla")
+    assert {x.key for x in recorded(tmp_path / "c", e.KeyGenerated)} >= {"alice-root", "carol-root"}
+    assert {v.verdict for v in replay.replay(transcript.read(tmp_path / "c" / "transcript.jsonl"))} <= {
+        "recomputed",
+        "witnessed",
+    }

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import nss
 import pytest
 from devices import KINDS, P256, PIN, SO_PIN, initialised
 
@@ -26,6 +27,8 @@ class Tokens:
     kinds: list[KeyKind]
     source: TokenSource
     counts_tries: bool
+    counts_wrong_pins: bool = True
+    shows_keys_to_all: bool = True
     made: list[str] = field(default_factory=list)
 
     def blank(self) -> Token:
@@ -36,26 +39,53 @@ class Tokens:
 
     def ready(self, label: str = "alice", pin: str = PIN) -> Token:
         """An initialised token."""
+        if self.name == "nss":
+            return next(t for t in self.source.tokens() if t.info.label == nss.LABEL)
         return self.blank().initialise(label, Pin(SO_PIN), Pin(pin))
 
 
 @pytest.fixture(params=["software", "softhsm2"])
 def tokens(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Tokens]:
-    """The same tests for both kinds of token."""
+    """The same tests for kinds of token that are blank at first."""
+    yield from _opened(request, tmp_path)
+
+
+@pytest.fixture(params=["software", "softhsm2", "nss"])
+def device(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Tokens]:
+    """The same tests for these, and for one that is set up by its maker's tool: `ready` gives the same token again."""
+    yield from _opened(request, tmp_path)
+
+
+def _opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Tokens]:
     opened: list[TokenSource] = []
+    name = request.param
+    kinds = list(KINDS)
+    if name == "software":
+        kinds += [KeyKind("rsassa-pss-sha512", 2048), KeyKind("ml-dsa-44/1"), KeyKind("ml-dsa-65/1")]
+    elif name == "softhsm2":
+        request.getfixturevalue("softhsm")
+    else:
+        module = request.getfixturevalue("nss_module")
+        request.getfixturevalue("monkeypatch").setenv("NSS_SETTINGS", nss.database(tmp_path / "nss", PIN))
+        kinds.remove(KeyKind("ed25519"))
 
     def reopen() -> TokenSource:
-        software = request.param == "software"
-        source = SoftwareSource(tmp_path / "tokens", scrypt_n=16) if software else Pkcs11Source(find_module("softhsm2"))
+        if name == "software":
+            source: TokenSource = SoftwareSource(tmp_path / "tokens", scrypt_n=16)
+        else:
+            source = Pkcs11Source(find_module("softhsm2") if name == "softhsm2" else module)
         opened.append(source)
         return source
 
-    if request.param == "software":
-        kinds = [*KINDS, KeyKind("rsassa-pss-sha512", 2048), KeyKind("ml-dsa-44/1"), KeyKind("ml-dsa-65/1")]
-    else:
-        request.getfixturevalue("softhsm")
-        kinds = KINDS
-    yield Tokens(request.param, reopen, kinds, reopen(), counts_tries=request.param == "software")
+    yield Tokens(
+        name,
+        reopen,
+        kinds,
+        reopen(),
+        counts_tries=name == "software",
+        counts_wrong_pins=name != "nss",
+        shows_keys_to_all=name != "nss",
+    )
     for source in opened:
         source.close()
 

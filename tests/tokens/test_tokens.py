@@ -27,32 +27,35 @@ def test_initialise(tokens: Any) -> None:
     assert [t.info for t in tokens.source.tokens() if t.info.initialised] == [info]
 
 
-def test_generate_sign_verify_every_kind(tokens: Any) -> None:
+def test_generate_sign_verify_every_kind(device: Any) -> None:
     """Each scheme's signature verifies with the public half read back, also by a program that starts afresh."""
-    token = tokens.ready()
+    token = device.ready()
     with token.unlock(Pin(PIN)) as unlocked:
-        made = [unlocked.generate(kind, f"key {kind.scheme}") for kind in tokens.kinds]
-        assert [k.kind for k in made] == tokens.kinds
+        made = [unlocked.generate(kind, f"key {kind.scheme}") for kind in device.kinds]
+        assert [k.kind for k in made] == device.kinds
         assert sorted(unlocked.keys(), key=lambda k: k.label) == sorted(made, key=lambda k: k.label)
         for key in made:
             for message in (b"", b"{}", b"root" * 5000):
                 verify(key, unlocked.sign(key, message), message)
             with pytest.raises(UnverifiedSignatureError):
                 verify(key, unlocked.sign(key, b"one"), b"two")
-    seen = tokens.reopen().tokens()
-    again = next(t for t in seen if t.info.serial == token.info.serial)
-    assert {k.spki for k in again.public_keys()} == {k.spki for k in made}
+    seen = device.reopen().tokens()
+    mine = (token.info.serial, token.info.label)
+    again = next(t for t in seen if (t.info.serial, t.info.label) == mine)
+    if device.shows_keys_to_all:
+        assert {k.spki for k in again.public_keys()} == {k.spki for k in made}
     with again.unlock(Pin(PIN)) as unlocked:
         held = unlocked.keys()
+        assert {k.spki for k in held} == {k.spki for k in made}
         for key in held:
             verify(key, unlocked.sign(key, b"again"), b"again")
 
 
-def test_a_big_document_is_signed_whole(tokens: Any) -> None:
+def test_a_big_document_is_signed_whole(device: Any) -> None:
     """Targets metadata has megabytes; a limit on the way to the token would show on the day."""
     message = b"x" * 3_000_000
-    with tokens.ready().unlock(Pin(PIN)) as unlocked:
-        for kind in (P256, KeyKind("ed25519")):
+    with device.ready().unlock(Pin(PIN)) as unlocked:
+        for kind in {P256, KeyKind("ed25519")} & set(device.kinds):
             key = unlocked.generate(kind, kind.scheme)
             verify(key, unlocked.sign(key, message), message)
 
@@ -84,14 +87,14 @@ def test_facts(tokens: Any) -> None:
         }
 
 
-def test_wrong_pin(tokens: Any) -> None:
+def test_wrong_pin(device: Any) -> None:
     """A wrong PIN is told, costs exactly one try, and leaves nothing behind that stands in the way."""
-    token = tokens.ready()
+    token = device.ready()
     with refused("E-PIN-WRONG") as caught, token.unlock(Pin("not-the-pin")):
         pytest.fail("a wrong PIN opened the token")
-    assert caught.value.tries_left == (2 if tokens.counts_tries else None)
+    assert caught.value.tries_left == (2 if device.counts_tries else None)
     assert not caught.value.unknown
-    assert token.info.tries == "low"
+    assert token.info.tries == ("low" if device.counts_wrong_pins else "ok")
     with token.unlock(Pin(PIN)) as unlocked:
         unlocked.generate(P256, "root")
     assert token.info.tries == "ok"
@@ -108,9 +111,9 @@ def test_a_pin_of_impossible_length_costs_no_try(tokens: Any, pin: str) -> None:
         tokens.blank().initialise("bob", Pin(SO_PIN), Pin(pin))
 
 
-def test_destroy(tokens: Any) -> None:
+def test_destroy(device: Any) -> None:
     """A destroyed key is off the token: not listed, not public, not usable; the others stay."""
-    token = tokens.ready()
+    token = device.ready()
     with token.unlock(Pin(PIN)) as unlocked:
         kept, gone = (unlocked.generate(P256, name) for name in ("kept", "gone"))
         unlocked.destroy(gone)
@@ -125,9 +128,9 @@ def test_destroy(tokens: Any) -> None:
     assert gone.spki not in {k.spki for k in token.public_keys()}
 
 
-def test_a_second_key_of_one_label_is_refused(tokens: Any) -> None:
+def test_a_second_key_of_one_label_is_refused(device: Any) -> None:
     """Two keys of one name can't be told apart by people."""
-    with tokens.ready().unlock(Pin(PIN)) as unlocked:
+    with device.ready().unlock(Pin(PIN)) as unlocked:
         unlocked.generate(P256, "root")
         with refused("E-KEY-EXISTS"):
             unlocked.generate(KeyKind("ed25519"), "root")
@@ -137,9 +140,9 @@ def test_a_second_key_of_one_label_is_refused(tokens: Any) -> None:
 @pytest.mark.parametrize(
     "kind", [KeyKind("rsassa-pss-sha256", 1024), KeyKind("rsassa-pss-sha256"), KeyKind("ecdsa"), KeyKind("x" * 5000)]
 )
-def test_what_can_not_be_made_is_refused(tokens: Any, kind: KeyKind) -> None:
+def test_what_can_not_be_made_is_refused(device: Any, kind: KeyKind) -> None:
     """A weak or unknown kind must end in one line before anything is made."""
-    with tokens.ready().unlock(Pin(PIN)) as unlocked:
+    with device.ready().unlock(Pin(PIN)) as unlocked:
         with refused("E-TOKEN-MECHANISM") as caught:
             unlocked.generate(kind, "root")
         assert not caught.value.unknown
@@ -182,9 +185,9 @@ def test_a_label_too_long_is_refused(tokens: Any) -> None:
         tokens.blank().initialise("é" * 17, Pin(SO_PIN), Pin(PIN))
 
 
-def test_a_login_ends_with_its_block(tokens: Any) -> None:
+def test_a_login_ends_with_its_block(device: Any) -> None:
     """A token left open would sign for whoever comes next."""
-    token: Token = tokens.ready()
+    token: Token = device.ready()
     with token.unlock(Pin(PIN)) as unlocked:
         key = unlocked.generate(P256, "root")
     for use in (unlocked.keys, lambda: unlocked.sign(key, b"m"), lambda: unlocked.generate(P256, "second")):
@@ -196,9 +199,9 @@ def test_a_login_ends_with_its_block(tokens: Any) -> None:
         verify(key, other.sign(key, b"m"), b"m")
 
 
-def test_an_error_inside_still_locks(tokens: Any) -> None:
+def test_an_error_inside_still_locks(device: Any) -> None:
     """Leaving by an exception is leaving."""
-    token = tokens.ready()
+    token = device.ready()
     with pytest.raises(ZeroDivisionError), token.unlock(Pin(PIN)) as unlocked:
         _ = 1 / 0
     with refused("E-TOKEN-GONE"):
