@@ -41,6 +41,7 @@ class KeyFacts:
     scheme: str
     destroyed: bool = False
     kept: str = ""
+    findings: tuple[str, ...] = ()
     certificates: tuple[str, ...] = ()
 
 
@@ -200,7 +201,9 @@ def _confirmed(state: State, event: e.TokenConfirmed, _: e.Recorded) -> State:
 
 def _generated(state: State, event: e.KeyGenerated | e.KeyTaken, _: e.Recorded) -> State:
     scheme = state.script.key(event.key).scheme
-    facts = KeyFacts(event.keyid, event.public, event.uri, scheme, certificates=event.certificates)
+    facts = KeyFacts(
+        event.keyid, event.public, event.uri, scheme, findings=event.findings, certificates=event.certificates
+    )
     answered = None if isinstance(event, e.KeyGenerated) else state.unanswered
     return replace(state, unanswered=answered, keys=_with(state.keys, event.key, facts))
 
