@@ -47,11 +47,12 @@ class KeyFacts:
 
 @dataclass(frozen=True)
 class ReadFacts:
-    """A review that was read: when, and what was answered."""
+    """A review that was read: when, what was answered, and which stops were overruled by whom."""
 
     digest: str
     at: str
     answers: Mapping[str, str]
+    overruled: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -217,8 +218,12 @@ def _proved(state: State, event: e.DraftProved, _: e.Recorded) -> State:
     return replace(state, proved=event.digests)
 
 
+def _read_facts(event: e.ReviewRead, at: str) -> ReadFacts:
+    return ReadFacts(event.digest, at, event.answers, event.overruled)
+
+
 def _read(state: State, event: e.ReviewRead, recorded: e.Recorded) -> State:
-    return replace(state, read=_with(state.read, event.role, ReadFacts(event.digest, recorded.at, event.answers)))
+    return replace(state, read=_with(state.read, event.role, _read_facts(event, recorded.at)))
 
 
 def _signed(state: State, event: e.SignatureAdded | e.SignatureImported, _: e.Recorded) -> State:
