@@ -65,7 +65,7 @@ def test_other_schemes(tmp_path: Path, pypi_root: Make, people: Any, scheme: str
     script, inputs = pypi_root(
         ('scheme = "ecdsa-sha2-nistp256"', new),
         ('use = "pkcs11"\nmodule = "softhsm2"\nsecurity_officer = "forgotten"', 'use = "software"'),
-        *([('style = "succinct"', 'style = "prefixes"')] if scheme == "ed25519" else []),
+        *([('style = "succinct"', 'style = "prefixes"')] if scheme == "ecdsa-sha2-nistp384" else []),
     )
     blanks(tmp_path / "c" / "tokens", 5)
     state = conductor.conduct(script, inputs, tmp_path / "c", people)

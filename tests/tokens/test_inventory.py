@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from devices import GET_SLOT_LIST, initialised, refused
 
+from vestry.cli.main import main
 from vestry.errors import VestryError
 from vestry.tokens import inventory
 from vestry.tokens.process import Pkcs11Source
@@ -79,3 +80,17 @@ def test_a_modules_digest(tmp_path: Path) -> None:
     """The record names the vendor's library by it."""
     (tmp_path / "m").write_bytes(b"abc")
     assert inventory.sha256_of(tmp_path / "m").startswith("ba7816bf8f01cfea")
+
+
+def test_a_module_without_its_service_is_told_and_no_failure(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, softhsm: Path
+) -> None:
+    """ykcs11 is installed and no pcscd runs: whoever has no YubiKey must not be alarmed, whoever named it must."""
+    module = next(Path("/usr/lib").glob("*/libykcs11.so.2"), None)
+    if module is None:
+        pytest.skip("not installed: apt-get install ykcs11")
+    monkeypatch.setenv("PCSCLITE_CSOCK_NAME", str(tmp_path / "nobody"))
+    assert main(["tokens"]) == 0
+    assert "pcscd" in capsys.readouterr().err
+    assert main(["tokens", "--module", str(module)]) == 3
+    assert "E-MODULE-SERVICE" in capsys.readouterr().err

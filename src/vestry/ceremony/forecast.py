@@ -6,7 +6,7 @@ A token that signs whole messages (Ed25519) may be unable to take a document; th
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from cryptography.hazmat.primitives import serialization
@@ -39,18 +39,23 @@ def lengths(script: Script, inputs: Mapping[str, bytes], *, day: str) -> dict[st
     if script.predecessor is not None:
         predecessor = document.read(inputs[PREDECESSOR], where=PREDECESSOR)
     online = inputs[ONLINE].decode() if script.online is not None else ""
-    return of_state(State(script, f"{day}T00:00:00Z", "", "", predecessor, online))
+    state = State(script, f"{day}T00:00:00Z", "", "", predecessor, online)
+    return of_state(state, drafted_roles(state))
 
 
-def of_state(state: State) -> dict[str, int]:
-    """The same for a ceremony under way; keys that are there already count as they are.
+def of_state(state: State, roles: Collection[str]) -> dict[str, int]:
+    """The same for some roles of a ceremony under way; keys that are there already count as they are.
 
     Raises:
         VestryError: the script does not make documents.
     """
     missing = {spec.name: _stand_in(spec) for spec in state.script.keys if spec.new and spec.name not in state.keys}
     state = replace(state, keys={**state.keys, **missing})
-    return {role: len(document.read(draft(state, role), where=role).signed_bytes) for role in drafted_roles(state)}
+    return {
+        role: len(document.read(draft(state, role), where=role).signed_bytes)
+        for role in drafted_roles(state)
+        if role in roles
+    }
 
 
 def _stand_in(spec: KeySpec) -> KeyFacts:

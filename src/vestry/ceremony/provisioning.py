@@ -267,7 +267,7 @@ def _challenge_length(room: Room, spec: KeySpec) -> int:
     take it fails now, and not with a document in its hands."""
     if spec.scheme != "ed25519":
         return CHALLENGE_BYTES
-    lengths = forecast.of_state(room.state)
+    lengths = forecast.of_state(room.state, spec.roles)
     return max(CHALLENGE_BYTES, *(lengths.get(role, 0) for role in spec.roles))
 
 

@@ -266,7 +266,8 @@ def _lines(verdict: Verdict) -> list[str]:
             facts += [f"slot {said.slot}"] if said.slot else []
             facts += [said.origin, "may leave under a wrap key" if said.exportable else "cannot leave"]
             facts += [f"PIN {said.pin_policy}, touch {said.touch_policy}"] if said.pin_policy else []
-            lines.append(f"  {proof.vendor} {proof.model}: {', '.join(facts)}")
+            text = f"{proof.vendor} {proof.model}: {', '.join(facts)}"
+            lines += textwrap.wrap(text, 78, initial_indent="  ", subsequent_indent="    ")
         lines.append(f"  root: {proof.anchor or 'none'}")
     if verdict.keyid:
         lines.append("  key id")

@@ -18,13 +18,16 @@ def run(args: argparse.Namespace) -> int:
         output.emit({"pin": drawn.pin, "bits": round(drawn.bits, 1), "source": "dice" if args.dice else "machine"})
     else:
         output.line(drawn.pin)
-        output.narrate(f"{drawn.bits:.1f} bits of entropy, if nobody else saw it. Three tries lock most tokens.")
+        output.narrate(f"{drawn.bits:.1f} bits of entropy, if nobody else saw it.")
+        output.narrate("A token that locks after three wrong tries needs no more than 20.")
     return int(ExitStatus.DONE)
 
 
 def _from_dice(length: int, *, letters: bool) -> pins.Drawn:
     needed = pins.rolls_needed(length, letters=letters)
-    output.narrate(f"Roll a die {needed} times, or {needed} dice once, and type what they show. It stays hidden.")
+    output.narrate(
+        f"Roll a die {needed} times, or {needed} dice once, and type the numbers, 1 to 6, in order. They stay hidden."
+    )
     typed = getpass.getpass("Rolls: ") if sys.stdin.isatty() else sys.stdin.readline()
     if not typed.strip():
         raise Stopped("no roll was typed; no PIN was drawn")

@@ -60,7 +60,8 @@ def run(args: argparse.Namespace) -> int:
                     if not args.token or token.info.serial.strip() in args.token:
                         _token(front, token, wanted, at, proved, troubles)
             except VestryError as error:
-                _failed(front, error, troubles)
+                if args.module or error.code != "E-MODULE-SERVICE":
+                    _failed(front, error, troubles)
     missing = drill.missing(wanted.keys.values(), proved)
     done = Drill(at, *software(), tuple(proved), missing, tuple(str(printable(t, 400)) for t in troubles))
     drives.write_file(record, drill.to_bytes(done))

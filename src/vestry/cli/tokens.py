@@ -43,8 +43,10 @@ def run(args: argparse.Namespace) -> int:
             output.line(*_lines(token, now))
         if not listed:
             output.narrate("No token is here.")
-        output.narrate(*(str(error) for error in failed))
-    return int(ExitStatus.DEVICE_FAILED if failed else ExitStatus.DONE)
+        output.narrate(*(f"vestry: {error}" for error in failed))
+    # A module that was only found, and whose service does not run, is of no concern to who asked for none.
+    serious = [e for e in failed if args.module or e.code != "E-MODULE-SERVICE"]
+    return int(ExitStatus.DEVICE_FAILED if serious else ExitStatus.DONE)
 
 
 def _look(token: Token) -> Listed:
@@ -88,7 +90,7 @@ def _certificate(certificate: TokenCertificate) -> dict[str, object]:
 
 def _lines(listed: Listed, now: datetime) -> list[str]:
     info = listed.info
-    state = "blank" if not info.initialised else "ready" if info.pin_ready else "no PIN set"
+    state = "blank: nothing is on it yet" if not info.initialised else "ready" if info.pin_ready else "no PIN set"
     tries = {"low": ", few PIN tries left", "last": ", one PIN try left", "locked": ", PIN locked"}.get(info.tries, "")
     named = f"serial {naming.serial(info) or '(none)'}  {printable(info.label, 40) or '(no label)'}"
     lines = [

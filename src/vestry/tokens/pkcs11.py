@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 import pkcs11
-from pkcs11.exceptions import ArgumentsBad, PKCS11Error, UserNotLoggedIn
+from pkcs11.exceptions import ArgumentsBad, DeviceError, PKCS11Error, UserNotLoggedIn
 
 from vestry.errors import TokenTrouble
 from vestry.text import printable
@@ -88,7 +88,17 @@ class Module:
     # Tokens
 
     def _tokens(self, _: Frame) -> Frame:
-        return Frame({"tokens": [messages.info_to(self._library.describe(t)) for t in self._library.present()]})
+        try:
+            found = tuple(self._library.present())
+        except DeviceError:
+            self._stale = True
+            raise TokenTrouble(
+                "the module does not reach its devices: the smart card service (pcscd) may not be running",
+                where=str(printable(self._library.path, 200)),
+                do="start it, if a YubiKey or smart card is to be used",
+                code="E-MODULE-SERVICE",
+            ) from None
+        return Frame({"tokens": [messages.info_to(self._library.describe(t)) for t in found]})
 
     def _info(self, request: Frame) -> Frame:
         token = self._library.find(messages.named_from(request.head))
