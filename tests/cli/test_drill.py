@@ -8,6 +8,7 @@ import re
 import sys
 from pathlib import Path
 
+import nss
 import pytest
 from holders import EXPIRES, holder
 
@@ -17,6 +18,7 @@ from vestry.errors import InputRejected
 from vestry.media import bundle
 from vestry.metadata import drafting
 from vestry.metadata.keys import Key
+from vestry.tokens.process import Pkcs11Source
 from vestry.tokens.software import SoftwareSource
 from vestry.tokens.token import KeyKind, Pin
 
@@ -141,3 +143,19 @@ def test_a_factory_pin_is_not_used(desk: Desk) -> None:
     done = drill.read(desk.record.read_bytes(), where="drill")
     assert any("factory" in t for t in done.troubles)
     assert SoftwareSource(desk.tokens).tokens()[0].info.tries_left == 3
+
+
+def test_a_device_that_hides_its_keys_is_asked(
+    tmp_path: Path, nss_module: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """YubiHSM and NSS show no key before the PIN: they must not be passed over as empty."""
+    monkeypatch.setenv("NSS_SETTINGS", nss.database(tmp_path / "nss", PIN))
+    source = Pkcs11Source(nss_module)
+    token = next(t for t in source.tokens() if t.info.label == nss.LABEL)
+    with token.unlock(Pin(PIN)) as unlocked:
+        unlocked.generate(KIND, "root")
+    source.close()
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{PIN}\n"))
+    record = tmp_path / "drill.json"
+    assert main(["tokens", "--prove", "--module", str(nss_module), "--record", str(record)]) == 0
+    assert len(drill.read(record.read_bytes(), where="drill").proved) == 1

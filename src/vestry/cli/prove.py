@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import getpass
+import hashlib
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ from vestry.metadata.wording import owner
 from vestry.plain.prompts import Prompts
 from vestry.text import printable
 from vestry.tokens import naming, pins
-from vestry.tokens.token import Token
+from vestry.tokens.token import Token, TokenKey
 
 
 @dataclass(frozen=True)
@@ -84,10 +85,11 @@ def _wanted(path: Path) -> Wanted:
 
 def _token(front: Prompts, token: Token, wanted: Wanted, at: str, proved: list[Proved], troubles: list[str]) -> None:
     info = token.info
-    shown = [k for k in token.public_keys() if k.spki] if info.initialised else []
-    if wanted.keys:
-        shown = [k for k in shown if Key.from_spki(k.spki).fingerprint in wanted.keys]
-    if not shown:
+    if not (info.initialised and info.pin_ready):
+        return
+    shown = token.public_keys()
+    # Some devices show no key before they are unlocked; a YubiKey that shows none has none.
+    if not any(_wanted_here(k, wanted) for k in shown) and (shown or info.reset == "puk"):
         return
     named = naming.plain(info)
     if info.tries in ("locked", "last"):
@@ -104,7 +106,7 @@ def _token(front: Prompts, token: Token, wanted: Wanted, at: str, proved: list[P
         pins.refuse_factory(pin)
         with token.unlock(pin) as unlocked:
             listed = unlocked.keys()
-            for held in (k for k in listed if any(k.spki == s.spki for s in shown)):
+            for held in (k for k in listed if _wanted_here(k, wanted)):
                 front.waiting("The token signs; touch it if it blinks", None)
                 key = Key.from_spki(held.spki)
                 holder = wanted.holders.get(wanted.keys.get(key.fingerprint, key).keyid, "")
@@ -114,6 +116,10 @@ def _token(front: Prompts, token: Token, wanted: Wanted, at: str, proved: list[P
         _failed(front, error, troubles)
     finally:
         pin.wipe()
+
+
+def _wanted_here(key: TokenKey, wanted: Wanted) -> bool:
+    return bool(key.spki) and (not wanted.keys or hashlib.sha256(key.spki).hexdigest() in wanted.keys)
 
 
 def _failed(front: Prompts, error: VestryError, troubles: list[str]) -> None:

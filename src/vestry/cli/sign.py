@@ -91,6 +91,10 @@ def choose(
         if token.info.initialised and (serial is None or token.info.serial.strip() == serial)
         for key in _held(token, candidates)
     ]
+    if not here and serial is not None and len(candidates) == 1:
+        # Some devices show no key before they are unlocked; the one that was named is looked into then.
+        silent = [t for s in found for t in s.tokens() if t.info.serial.strip() == serial and not t.public_keys()]
+        here = [(candidates[0], t) for t in silent if t.info.pin_ready]
     left = [(key, token) for key, token in here if key.keyid not in signed]
     if not here:
         raise TokenTrouble(
