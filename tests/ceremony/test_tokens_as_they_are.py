@@ -244,3 +244,14 @@ def test_a_ceremony_with_tokens_of_two_modules(
         "recomputed",
         "witnessed",
     }
+
+
+@pytest.mark.parametrize("scheme", ["rsassa-pss-sha384", "rsassa-pss-sha512", "ecdsa-sha2-nistp521"])
+def test_every_scheme_signs_on_a_token(
+    tmp_path: Path, people: People, read: Callable[..., Any], softhsm: Path, scheme: str
+) -> None:
+    """A token shows an RSA key without its hash: the document's scheme decides, and the signature must verify."""
+    script, inputs = read(scheme=scheme, keys={n: "bits = 2048" for n in ("Alice", "Bob", "Carol") if "rsa" in scheme})
+    conductor.conduct(script, inputs, tmp_path / "c", people)
+    root = json.loads((tmp_path / "c" / "signed" / "1.root.json").read_text())
+    assert scheme in {k["scheme"] for k in root["signed"]["keys"].values()}

@@ -9,11 +9,13 @@ Each signature is verified with the expected public key before it leaves here.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from vestry.errors import TokenTrouble
 from vestry.metadata.document import Signature
 from vestry.metadata.keys import Key
 from vestry.metadata.review import Reviewed
-from vestry.tokens.token import TokenKey, Unlocked
+from vestry.tokens.token import KeyKind, TokenKey, Unlocked
 
 CHALLENGE_BYTES = 32
 _POSSESSION = b"Vestry proof of possession, version 1\n"
@@ -54,7 +56,9 @@ def _sign(message: bytes, key: Key, unlocked: Unlocked, token_key: TokenKey) -> 
             do="insert the right token; nothing was signed",
             code="E-TOKEN-WRONG-KEY",
         )
-    signature = unlocked.sign(token_key, message)
+    # A token tells an RSA key by its length alone: the hash is the one that the document's scheme names.
+    kind = KeyKind(key.scheme, token_key.kind.bits)
+    signature = unlocked.sign(replace(token_key, kind=kind), message)
     if not key.verify(signature, message):
         raise TokenTrouble(
             "the token returned a signature that does not verify",
