@@ -35,11 +35,20 @@ def lengths(script: Script, inputs: Mapping[str, bytes], *, day: str) -> dict[st
     Raises:
         VestryError: the script or an input does not make documents.
     """
+    return of_state(opened(script, inputs, day=day))
+
+
+def opened(script: Script, inputs: Mapping[str, bytes], *, day: str) -> State:
+    """What a ceremony would begin with, if it were opened on `day`.
+
+    Raises:
+        VestryError: an input is not what the script wants.
+    """
     predecessor = None
     if script.predecessor is not None:
         predecessor = document.read(inputs[PREDECESSOR], where=PREDECESSOR)
     online = inputs[ONLINE].decode() if script.online is not None else ""
-    return of_state(State(script, f"{day}T00:00:00Z", "", "", predecessor, online))
+    return State(script, f"{day}T00:00:00Z", "", "", predecessor, online)
 
 
 def of_state(state: State) -> dict[str, int]:
@@ -48,9 +57,20 @@ def of_state(state: State) -> dict[str, int]:
     Raises:
         VestryError: the script does not make documents.
     """
+    return {role: len(drafted.signed_bytes) for role, drafted in with_drafts(state).documents.items()}
+
+
+def with_drafts(state: State) -> State:
+    """`state` as it would be once every key is made and every document drafted; keys to come have stand-ins.
+
+    Raises:
+        VestryError: the script does not make documents.
+    """
     missing = {spec.name: _stand_in(spec) for spec in state.script.keys if spec.new and spec.name not in state.keys}
     state = replace(state, keys={**state.keys, **missing})
-    return {role: len(document.read(draft(state, role), where=role).signed_bytes) for role in drafted_roles(state)}
+    return replace(
+        state, documents={role: document.read(draft(state, role), where=role) for role in drafted_roles(state)}
+    )
 
 
 def _stand_in(spec: KeySpec) -> KeyFacts:

@@ -1,0 +1,154 @@
+"""Documents, signatures, exports and seals in the record."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from vestry.ceremony import events as e
+from vestry.ceremony.drafts import drafted_roles, holders
+from vestry.ceremony.replay import ReplayStep
+from vestry.ceremony.state import State
+from vestry.metadata.review import Review
+from vestry.record import page, story
+from vestry.record.page import Html, facts, join, listing, paragraph, section, shown, table, text
+
+_MOST_CHANGES = 500
+
+
+def documents(lines: Sequence[ReplayStep]) -> Iterator[Html]:
+    """Each document as drafted, and what was read and answered of it."""
+    read = story.reviews(lines)
+    some = False
+    for line in lines:
+        event = line.recorded.event
+        if isinstance(event, e.Drafted):
+            some = True
+            draft = line.state.documents.get(event.role) if line.state else None
+            pairs = [
+                ("Drafted", text(f"{line.recorded.at}, by {line.recorded.by}")),
+                ("Expires", text(f"{draft.expires:%Y-%m-%d %H:%M:%S} UTC" if draft else "not known")),
+                ("Unsigned file", join((text(f"{event.length:,} bytes, SHA-256 "), page.hexadecimal(event.sha256)))),
+            ]
+            mine = [r for r in read if r.event.role == event.role]
+            yield section(
+                f"{event.role} v{event.version}",
+                facts(pairs),
+                paragraph(text("Digest of what gets signed:")),
+                page.digest(event.digest),
+                *(_read(r) for r in mine),
+                *([] if mine else [paragraph(text("It was not read."))]),
+                level=3,
+            )
+        elif isinstance(event, e.DraftProved):
+            said = f"{line.recorded.at}: {event.client} walked {', '.join(event.digests)} under throwaway keys."
+            yield paragraph(text(said))
+    if not some:
+        yield paragraph(text("None was drafted."))
+
+
+def _read(read: story.Read) -> Html:
+    event, recorded = read.event, read.line.recorded
+    count = f"{event.changes} changes, {len(event.findings)} findings"
+    parts = [paragraph(text(f"Read to its end at {recorded.at}, led by {recorded.by}: {count}."))]
+    if read.again is None:
+        parts.append(paragraph(text("The review cannot be made again: "), shown(read.why), kind="bad"))
+        rows = [(text(name), text(event.answers.get(name, ""))) for name in event.findings]
+        parts.append(table(("Finding, as recorded", "Answer"), rows))
+        return join(parts)
+    parts.append(paragraph(text("Changes, made again from the transcript:")))
+    parts.append(_changes(read.again))
+    parts.append(paragraph(text("Findings, made again, and what was answered:")))
+    parts.append(_findings(read.again, event))
+    return join(parts)
+
+
+def _changes(review: Review) -> Html:
+    head, rest = review.changes[:_MOST_CHANGES], review.changes[_MOST_CHANGES:]
+    if not rest:
+        return listing(shown(c.text) for c in head)
+    kinds = ", ".join(f"{n:,} {kind}" for kind, n in sorted(Counter(c.kind for c in rest).items()))
+    said = f"These are the {len(head)} most dangerous. {len(rest):,} more ({kinds}) are in the document itself."
+    return join((listing(shown(c.text) for c in head), paragraph(text(said))))
+
+
+def _findings(review: Review, event: e.ReviewRead) -> Html:
+    rows = [
+        (text(f.severity), shown(f.text), text(f.code), text(event.answers.get(f.name, ""))) for f in review.findings
+    ]
+    again = {f.name for f in review.findings}
+    rows += [
+        (text("?"), text("recorded, but not found again"), text(name), text(event.answers.get(name, "")))
+        for name in event.findings
+        if name not in again
+    ]
+    return table(("Severity", "Finding", "Code", "Answer"), rows)
+
+
+def signatures(lines: Sequence[ReplayStep], state: State) -> Iterator[Html]:
+    """How many have signed each document under each authority, and every signature."""
+    for role in drafted_roles(state):
+        if role in state.documents:
+            for count in state.tallies(role):
+                met = "enough" if count.met else "not enough"
+                yield paragraph(text(f"{role}: {count.sentence}, {met}."))
+    names = holders(state)
+    words = {x.recorded.n: x.recorded.event for x in lines if isinstance(x.recorded.event, e.SignatureIntended)}
+    rows = []
+    for line in lines:
+        event, recorded = line.recorded.event, line.recorded
+        if not isinstance(event, e.SignatureAdded | e.SignatureImported):
+            continue
+        how = "made elsewhere"
+        if isinstance(event, e.SignatureImported):
+            how = f"taken in from {event.source}"
+        elif (asked := words.get(event.intent)) is not None:
+            typed = ", ".join(f"{place} {word}" for place, word in asked.words.items())
+            how = f"key '{asked.key}', serial {asked.serial}; words typed: {typed}"
+        who = names.get(event.keyid, "unknown")
+        values = join(
+            (
+                paragraph(text("key id "), page.hexadecimal(event.keyid)),
+                paragraph(text("signature "), page.hexadecimal(event.sig)),
+            )
+        )
+        said = join((paragraph(text(f"{who}, {how}")), values))
+        rows.append((text(recorded.n), text(recorded.at), text(event.role), said, text(line.verdict)))
+    yield table(("Line", "Time (UTC)", "On", "By whom, and what", "Verdict"), rows)
+
+
+def exports(lines: Sequence[ReplayStep], state: State) -> Iterator[Html]:
+    """The signed files with their digests, and what was written to which medium."""
+    yield table(("Signed file", "SHA-256"), [(text(n), page.hexadecimal(d)) for n, d in sorted(state.outputs.items())])
+    for line in lines:
+        event = line.recorded.event
+        if isinstance(event, e.Exported):
+            rows = [(text(n), page.hexadecimal(d)) for n, d in sorted(event.files.items())]
+            title = f"Exported at {line.recorded.at} by {line.recorded.by}"
+            to = paragraph(text("To "), shown(event.to), text("; written, read back and equal."))
+            yield section(title, to, table(("File", "SHA-256"), rows), level=3)
+
+
+def seals(lines: Sequence[ReplayStep], state: State) -> Html:
+    """Who says that the ceremony went as recorded, and who does not."""
+    parts = []
+    if state.seal is not None:
+        parts.append(paragraph(text("The seals are about the signed files above and this head, when sealing began:")))
+        parts.append(page.digest(state.seal_head))
+    rows = []
+    for line in lines:
+        event = line.recorded.event
+        if isinstance(event, e.Sealed):
+            said = "agrees" if event.agree else "does not agree"
+            rows.append(
+                (
+                    text(line.recorded.n),
+                    text(line.recorded.at),
+                    text(event.person),
+                    text(said),
+                    text(event.reason or "none given"),
+                    text(line.verdict),
+                )
+            )
+    parts.append(table(("Line", "Time (UTC)", "Person", "Says", "Reason", "Verdict"), rows))
+    return join(parts)
