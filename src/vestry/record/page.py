@@ -21,6 +21,7 @@ Html = NewType("Html", str)
 
 NONE = Html("")
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
+_SHORT = 20
 _STYLE_DIGEST = base64.b64encode(hashlib.sha256(CSS.encode()).digest()).decode()
 POLICY = f"default-src 'none'; style-src 'sha256-{_STYLE_DIGEST}'; base-uri 'none'; form-action 'none'"
 
@@ -34,6 +35,12 @@ def shown(value: str) -> Html:
     """The same for what says that it passed `printable` before: its backslashes are not doubled again. It is looked at
     once more, since a forged transcript may say anything."""
     return Html(html.escape(value, quote=True)) if value.isascii() and value.isprintable() else text(value)
+
+
+def word(value: object) -> Html:
+    """The same as `text`, never broken where it is short: a name, a time, a verdict in a narrow column."""
+    inside = text(value)
+    return tag("span", inside, kind="word") if len(printable(str(value))) <= _SHORT else inside
 
 
 def join(parts: Iterable[Html], between: str = "") -> Html:
@@ -50,6 +57,16 @@ def tag(name: str, *parts: Html, kind: str = "") -> Html:
 def paragraph(*parts: Html, kind: str = "") -> Html:
     """A paragraph on lines of its own."""
     return Html(f"{tag('p', *parts, kind=kind)}\n")
+
+
+def lead(*parts: Html) -> Html:
+    """A paragraph that stays with what follows it."""
+    return paragraph(*parts, kind="lead")
+
+
+def count(number: int, what: str) -> str:
+    """A number of things: ``1 finding``, ``2 findings``."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def section(title: str, *parts: Html, level: int = 2) -> Html:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from vestry.ceremony import script as s
 from vestry.ceremony.script import Script
 from vestry.record import page
-from vestry.record.page import Html, facts, join, paragraph, section, table, tag, text
+from vestry.record.page import Html, facts, join, lead, paragraph, section, table, tag, text
 from vestry.record.prompts import Outlook, foretell
 from vestry.record.protocol_steps import TICK, Work, blank, grid, irreversible, work
 
@@ -57,8 +57,8 @@ def _about(script: Script) -> Html:
     ]
     how = (
         "Tick each box when you saw it happen, write the time in UTC and your initials. Compare values with the "
-        "screen, and write down what the boxes ask for. What is not in this script cannot happen in the ceremony; whatever "
-        "does happen beside it belongs under Exceptions. No PIN and no other secret belongs on this paper."
+        "screen, and write down what the boxes ask for. What is not in this script cannot happen in the ceremony; "
+        "whatever does happen beside it belongs under Exceptions. No PIN and no other secret belongs on this paper."
     )
     return join((facts(pairs), paragraph(text(how))))
 
@@ -73,7 +73,7 @@ def _script(script: Script) -> Html:
     ]
     return section(
         "The script",
-        paragraph(TICK, text("The SHA-256 on the screen is this one, in hex or in words:")),
+        lead(TICK, text("The SHA-256 on the screen is this one, in hex or in words:")),
         page.digest(script.sha256, qr=True),
         section("Files that it names, with their SHA-256", facts(named), level=3) if named else page.NONE,
     )
@@ -184,10 +184,10 @@ def _end(script: Script) -> Html:
     rows += [(page.NONE, page.NONE, text("yes / no"), page.NONE)] * 2
     return section(
         "At the end",
-        paragraph(TICK, text("Write the head of the transcript, as it is read aloud: its 32 words.")),
+        lead(TICK, text("Write the head of the transcript, as it is read aloud: its 32 words.")),
         grid("word"),
-        paragraph(text("The same in hex, 16 groups of four:")),
+        lead(text("The same in hex, 16 groups of four:")),
         grid("hex"),
-        paragraph(text("Did the ceremony go as this protocol says, exceptions included?")),
+        lead(text("Did the ceremony go as this protocol says, exceptions included?")),
         table(("Name", "Office", "It did", "Signature and date"), rows, "room"),
     )

@@ -97,7 +97,7 @@ def _provision(script: Script, step: s.ProvisionStep, _o: Outlook | None, _i: in
             yield Work(
                 f"{verb} key '{key.name}' for {', '.join(key.roles)} ({kind}).",
                 (),
-                (("key id, first eight digits", ""), ("last eight", "")),
+                (("key id, first eight digits", "short"), ("last eight", "short")),
             )
 
 

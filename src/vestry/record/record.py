@@ -9,10 +9,10 @@ from vestry.ceremony import events as e
 from vestry.ceremony.replay import MISSING, FileVerdict, ReplayStep, summary
 from vestry.ceremony.state import State
 from vestry.record import page, story
-from vestry.record.page import Html, facts, join, listing, paragraph, section, shown, table, text
+from vestry.record.page import Html, count, facts, join, listing, paragraph, section, shown, table, tag, text, word
 from vestry.record.record_documents import documents, exports, seals, signatures
 from vestry.record.record_things import keys, tokens
-from vestry.record.telling import told
+from vestry.record.telling import happened
 
 
 def record(lines: Sequence[ReplayStep], files: Sequence[FileVerdict]) -> str:
@@ -125,10 +125,10 @@ def _people(lines: Sequence[ReplayStep], state: State) -> Html:
     known = [(p.name, p.office) for p in state.script.people]
     for name, office in [*known, *((n, "not in the script") for n in acted if n not in dict(known))]:
         times = acted.get(name, [])
-        span = f"{len(times)} events, {times[0]} to {times[-1]}" if times else "no event"
+        span = [text(f"{count(len(times), 'event')}, "), *_span(times)] if times else [text("no event")]
         sealed = state.seals.get(name)
         seal = "" if sealed is None else "agrees" if sealed.agree else "does not agree"
-        rows.append((text(name), text(office), text(gathered.get(name, "not said")), text(span), text(seal)))
+        rows.append((word(name), word(office), word(gathered.get(name, "not said")), join(span), word(seal)))
     return table(("Name", "Office", "Here at", "Acted", "Seal"), rows)
 
 
@@ -139,15 +139,19 @@ def _steps(lines: Sequence[ReplayStep], state: State) -> Iterator[Html]:
     for index, step in enumerate(state.script.steps):
         events = found.get(index, ())
         times = [x.recorded.at for x in events]
-        when = f"{times[0]} to {times[-1]}" if times else "never"
+        when = join(_span(times)) if times else text("never")
         who = ", ".join(dict.fromkeys(x.recorded.by for x in events)) or "nobody"
         status = "done" if index < here else "under way" if index == here else "not begun"
         numbers = story.ranges([x.recorded.n for x in events]) or "none"
-        rows.append((text(index + 1), text(step.title), text(when), text(who), text(numbers), text(status)))
+        rows.append((word(index + 1), text(step.title), when, text(who), word(numbers), word(status)))
     yield table(("No.", "Step", "From, to (UTC)", "Who acted", "Lines", "Status"), rows)
     for index, step in enumerate(state.script.steps):
         for line in found.get(index, ()):
             yield _written(line.recorded, f"Step {index + 1}, {step.title}")
+
+
+def _span(times: Sequence[str]) -> list[Html]:
+    return [word(times[0]), text(" to "), word(times[-1])]
 
 
 def _written(recorded: e.Recorded, title: str) -> Html:
@@ -156,14 +160,14 @@ def _written(recorded: e.Recorded, title: str) -> Html:
         pairs = [(str(label), text(value)) for label, value in event.recorded.items()]
         return section(f"{title}: what was written down", facts(pairs), level=3)
     if isinstance(event, e.PreflightTaken):
-        rows = [(text(n), text(verdict), shown(said)) for n, (verdict, said) in event.checks.items()]
+        rows = [(word(n), word(verdict), shown(said)) for n, (verdict, said) in event.checks.items()]
         return section(f"{title}: what the machine showed", table(("Check", "Verdict", "What was seen"), rows), level=3)
     return page.NONE
 
 
 def _exceptions(lines: Sequence[ReplayStep]) -> Html:
     rows = [
-        (text(x.recorded.n), text(x.recorded.at), text(x.recorded.by), text(event.step + 1), shown(event.text))
+        (word(x.recorded.n), word(x.recorded.at), word(x.recorded.by), word(event.step + 1), shown(event.text))
         for x in lines
         if isinstance(event := x.recorded.event, e.ExceptionNoted)
     ]
@@ -172,7 +176,7 @@ def _exceptions(lines: Sequence[ReplayStep]) -> Html:
 
 def _troubles(lines: Sequence[ReplayStep]) -> Html:
     rows = [
-        (text(t.line.recorded.n), text(t.line.recorded.at), shown(t.what), shown(t.done)) for t in story.troubles(lines)
+        (word(t.line.recorded.n), word(t.line.recorded.at), shown(t.what), shown(t.done)) for t in story.troubles(lines)
     ]
     return table(("Line", "Time", "What happened", "What was done"), rows)
 
@@ -188,12 +192,12 @@ def _files(files: Sequence[FileVerdict]) -> Iterator[Html]:
         return
     same = sum(f.verdict == "recomputed" for f in files)
     yield paragraph(text(f"{same} of {len(files)} files made again from the transcript have the same bytes."))
-    rows = [(text(f.name), text(f.verdict), shown(f.why)) for f in files]
+    rows = [(text(f.name), word(f.verdict), shown(f.why)) for f in files]
     yield table(("File", "Verdict", "Why"), rows)
 
 
 def _words(lines: Sequence[ReplayStep]) -> Html:
-    rows = [(text(w.person), shown(w.what), text(story.ranges(w.lines))) for w in story.words_of(lines)]
+    rows = [(word(w.person), shown(w.what), text(story.ranges(w.lines))) for w in story.words_of(lines)]
     return table(("Whose word", "For what", "Lines"), rows)
 
 
@@ -201,6 +205,7 @@ def _log(lines: Sequence[ReplayStep]) -> Html:
     rows = []
     for line in lines:
         r = line.recorded
-        said = join((text(f"{told(r)}. "), join((text(f"{line.verdict}: "), shown(line.why)))))
-        rows.append((text(r.n), text(r.at), text(r.by), text(codec.name_of(r.event)), said))
-    return table(("Line", "Time (UTC)", "By", "Event", "What it says, and the verdict"), rows, "log")
+        verdict = join((tag("b", text(line.verdict)), text(": "), shown(line.why)))
+        what = join((text(happened(r.event)), text(" ("), text(codec.name_of(r.event)), text(")")))
+        rows.append((text(r.n), text(r.at), text(r.by), what, verdict))
+    return table(("Line", "Time (UTC)", "By", "What happened", "Verdict"), rows, "log")

@@ -11,7 +11,7 @@ from vestry.ceremony.replay import ReplayStep
 from vestry.ceremony.state import State
 from vestry.metadata.review import Review
 from vestry.record import page, story
-from vestry.record.page import Html, facts, join, listing, paragraph, section, shown, table, text
+from vestry.record.page import Html, count, facts, join, lead, listing, paragraph, section, shown, table, text, word
 
 _MOST_CHANGES = 500
 
@@ -34,7 +34,7 @@ def documents(lines: Sequence[ReplayStep]) -> Iterator[Html]:
             yield section(
                 f"{event.role} v{event.version}",
                 facts(pairs),
-                paragraph(text("Digest of what gets signed:")),
+                lead(text("Digest of what gets signed:")),
                 page.digest(event.digest),
                 *(_read(r) for r in mine),
                 *([] if mine else [paragraph(text("It was not read."))]),
@@ -49,16 +49,16 @@ def documents(lines: Sequence[ReplayStep]) -> Iterator[Html]:
 
 def _read(read: story.Read) -> Html:
     event, recorded = read.event, read.line.recorded
-    count = f"{event.changes} changes, {len(event.findings)} findings"
-    parts = [paragraph(text(f"Read to its end at {recorded.at}, led by {recorded.by}: {count}."))]
+    found = f"{count(event.changes, 'change')}, {count(len(event.findings), 'finding')}"
+    parts = [paragraph(text(f"Read to its end at {recorded.at}, led by {recorded.by}: {found}."))]
     if read.again is None:
         parts.append(paragraph(text("The review cannot be made again: "), shown(read.why), kind="bad"))
         rows = [(text(name), text(event.answers.get(name, ""))) for name in event.findings]
         parts.append(table(("Finding, as recorded", "Answer"), rows))
         return join(parts)
-    parts.append(paragraph(text("Changes, made again from the transcript:")))
+    parts.append(lead(text("Changes, made again from the transcript:")))
     parts.append(_changes(read.again))
-    parts.append(paragraph(text("Findings, made again, and what was answered:")))
+    parts.append(lead(text("Findings, made again, and what was answered:")))
     parts.append(_findings(read.again, event))
     return join(parts)
 
@@ -74,7 +74,7 @@ def _changes(review: Review) -> Html:
 
 def _findings(review: Review, event: e.ReviewRead) -> Html:
     rows = [
-        (text(f.severity), shown(f.text), text(f.code), text(event.answers.get(f.name, ""))) for f in review.findings
+        (word(f.severity), shown(f.text), word(f.code), text(event.answers.get(f.name, ""))) for f in review.findings
     ]
     again = {f.name for f in review.findings}
     rows += [
@@ -89,9 +89,9 @@ def signatures(lines: Sequence[ReplayStep], state: State) -> Iterator[Html]:
     """How many have signed each document under each authority, and every signature."""
     for role in drafted_roles(state):
         if role in state.documents:
-            for count in state.tallies(role):
-                met = "enough" if count.met else "not enough"
-                yield paragraph(text(f"{role}: {count.sentence}, {met}."))
+            for tally in state.tallies(role):
+                met = "enough" if tally.met else "not enough"
+                yield paragraph(text(f"{role}: {tally.sentence}, {met}."))
     names = holders(state)
     words = {x.recorded.n: x.recorded.event for x in lines if isinstance(x.recorded.event, e.SignatureIntended)}
     rows = []
@@ -113,17 +113,17 @@ def signatures(lines: Sequence[ReplayStep], state: State) -> Iterator[Html]:
             )
         )
         said = join((paragraph(text(f"{who}, {how}")), values))
-        rows.append((text(recorded.n), text(recorded.at), text(event.role), said, text(line.verdict)))
+        rows.append((word(recorded.n), word(recorded.at), word(event.role), said, word(line.verdict)))
     yield table(("Line", "Time (UTC)", "On", "By whom, and what", "Verdict"), rows)
 
 
 def exports(lines: Sequence[ReplayStep], state: State) -> Iterator[Html]:
     """The signed files with their digests, and what was written to which medium."""
-    yield table(("Signed file", "SHA-256"), [(text(n), page.hexadecimal(d)) for n, d in sorted(state.outputs.items())])
+    yield table(("Signed file", "SHA-256"), [(word(n), page.hexadecimal(d)) for n, d in sorted(state.outputs.items())])
     for line in lines:
         event = line.recorded.event
         if isinstance(event, e.Exported):
-            rows = [(text(n), page.hexadecimal(d)) for n, d in sorted(event.files.items())]
+            rows = [(word(n), page.hexadecimal(d)) for n, d in sorted(event.files.items())]
             title = f"Exported at {line.recorded.at} by {line.recorded.by}"
             to = paragraph(text("To "), shown(event.to), text("; written, read back and equal."))
             yield section(title, to, table(("File", "SHA-256"), rows), level=3)
@@ -133,7 +133,7 @@ def seals(lines: Sequence[ReplayStep], state: State) -> Html:
     """Who says that the ceremony went as recorded, and who does not."""
     parts = []
     if state.seal is not None:
-        parts.append(paragraph(text("The seals are about the signed files above and this head, when sealing began:")))
+        parts.append(lead(text("The seals are about the signed files above and this head, when sealing began:")))
         parts.append(page.digest(state.seal_head))
     rows = []
     for line in lines:
@@ -142,12 +142,12 @@ def seals(lines: Sequence[ReplayStep], state: State) -> Html:
             said = "agrees" if event.agree else "does not agree"
             rows.append(
                 (
-                    text(line.recorded.n),
-                    text(line.recorded.at),
-                    text(event.person),
-                    text(said),
+                    word(line.recorded.n),
+                    word(line.recorded.at),
+                    word(event.person),
+                    word(said),
                     text(event.reason or "none given"),
-                    text(line.verdict),
+                    word(line.verdict),
                 )
             )
     parts.append(table(("Line", "Time (UTC)", "Person", "Says", "Reason", "Verdict"), rows))

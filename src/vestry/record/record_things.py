@@ -12,7 +12,7 @@ from vestry.ceremony.state import State
 from vestry.errors import VestryError
 from vestry.metadata.keys import Key
 from vestry.record import page
-from vestry.record.page import Html, facts, join, paragraph, section, text
+from vestry.record.page import Html, facts, join, lead, paragraph, section, text
 
 _UNTOLD = "not told"
 
@@ -32,19 +32,19 @@ def _token(lines: Sequence[ReplayStep], spec: s.TokenSpec) -> Html:
             erased = event
             pairs += _module(event.module, event.module_sha256)
             before = ", ".join(event.before) or "nothing that shows without a PIN"
-            pairs.append((f"Before, {at}", text(f"serial {event.serial or _UNTOLD}; it listed: {before}")))
+            pairs.append(("Before", text(f"{at}: serial {event.serial or _UNTOLD}; it listed: {before}")))
         elif isinstance(event, e.TokenInitialised) and event.token == spec.name:
             pairs += _device(event)
             left = ", ".join(event.left) or "nothing"
             device = f"; of the device itself: {', '.join(event.device)}" if event.device else ""
-            pairs.append((f"Erased, {at}", text(f"after it, it listed {left}{device}")))
+            pairs.append(("Erased", text(f"{at}; after it, it listed {left}{device}")))
         elif isinstance(event, e.TokenAdopted) and event.token == spec.name:
             pairs += [*_module(event.module, event.module_sha256), *_device(event)]
-            pairs.append((f"Taken as it is, {at}", text(f"it lists: {', '.join(event.holds) or 'nothing'}")))
+            pairs.append(("Taken as it is", text(f"{at}; it lists: {', '.join(event.holds) or 'nothing'}")))
         elif isinstance(event, e.TokenConfirmed) and event.token == spec.name:
             if erased is None and not any(name == "Serial" for name, _ in pairs):
                 pairs.append(("Serial", text(event.serial)))
-            pairs.append((f"Read off the device, {at}", text(f"{event.digits}, the end of serial {event.serial}")))
+            pairs.append(("Read off the device", text(f"{at}: {event.digits}, the end of serial {event.serial}")))
     if len(pairs) == 1:
         pairs.append(("In this ceremony", text("not used")))
     return section(f"Token '{spec.name}'", facts(pairs), level=3)
@@ -113,7 +113,7 @@ def _about(line: ReplayStep, name: str) -> Iterator[tuple[str, Html]]:
 
 
 def _names(key: Key) -> Iterator[Html]:
-    yield paragraph(text("Key id:"))
+    yield lead(text("Key id:"))
     yield page.digest(key.keyid)
-    yield paragraph(text("Fingerprint:"))
+    yield lead(text("Fingerprint:"))
     yield page.digest(key.fingerprint)

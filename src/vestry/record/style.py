@@ -33,7 +33,7 @@ small { font-size: 7.5pt; color: #333 }
 .words small { font-size: 6pt }
 .digest { break-inside: avoid; display: flex; flex-wrap: wrap; gap: 2mm 5mm; align-items: flex-start; margin: 0 0 2mm }
 .digest > div { min-width: 0 } .digest svg { margin-left: auto } .digest svg { width: 30mm; height: 30mm; flex: none }
-.after { break-before: avoid } .bad { border: 1.8pt solid #000; padding: 1.2mm 2mm; font-weight: bold }
+.word { white-space: nowrap } .lead { break-after: avoid } .after { break-before: avoid } .bad { border: 1.8pt solid #000; padding: 1.2mm 2mm; font-weight: bold }
 .good { border: .6pt solid #000; padding: 1.2mm 2mm }
 .line { border-top: 3pt double #000; border-bottom: 3pt double #000; padding: 1.5mm 0; margin: 5mm 0; font-weight: bold; text-align: center; break-after: avoid; break-inside: avoid }
 .box { display: inline-block; width: 3.6mm; height: 3.6mm; border: .9pt solid #000; vertical-align: -.5mm; margin-right: 1mm }
@@ -45,7 +45,7 @@ small { font-size: 7.5pt; color: #333 }
 .grid { table-layout: fixed; margin: 1mm 0 } .grid td { height: 7.5mm; padding: 0 .6mm; width: 12.5% } .grid small { font-size: 6pt }
 .room td { height: 11mm } .tall td { height: 8mm }
 .log { font-size: 8pt; table-layout: fixed } .log td, .log th { padding: .4mm 1mm }
-.log td:nth-child(1), .log th:nth-child(1) { width: 10mm } .log td:nth-child(2), .log th:nth-child(2) { width: 35mm }
-.log td:nth-child(3), .log th:nth-child(3) { width: 26mm } .log td:nth-child(4), .log th:nth-child(4) { width: 36mm }
+.log td:nth-child(1), .log th:nth-child(1) { width: 10mm } .log td:nth-child(2), .log th:nth-child(2) { width: 36mm }
+.log td:nth-child(3), .log th:nth-child(3) { width: 24mm }
 @media screen { body { padding: 4mm } }
 """  # noqa: E501 - a rule a line is easier to read than the same broken up
