@@ -85,7 +85,7 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[Html]], kind: str = "") 
     body = join((row(cells) for cells in rows), "\n")
     if not body:
         return paragraph(text("None."))
-    head = row(tuple(text(h) for h in heads), cell="th")
+    head = row(tuple(word(h) for h in heads), cell="th")
     opening = f'<table class="{kind}">' if kind else "<table>"
     return Html(f"{opening}\n<thead>\n{head}\n</thead>\n<tbody>\n{body}\n</tbody>\n</table>\n")
 
@@ -120,7 +120,8 @@ def digest(value: str, *, qr: bool = False) -> Html:
         return paragraph(text(value or "none"), text(" (this is not a SHA-256)"))
     rows = join(tag("p", join((tag("i", text(g)) for g in line.split()), " "), kind="hex") for line in group_hex(value))
     code = Html(qr_svg(value)) if qr else NONE
-    return Html(f'<div class="digest">\n<div>\n{rows}\n{spoken(value, 4 if qr else 8)}</div>\n{code}</div>\n')
+    kind = "digest big" if qr else "digest"
+    return Html(f'<div class="{kind}">\n<div>\n{rows}\n{spoken(value, 4 if qr else 8)}</div>\n{code}</div>\n')
 
 
 def page(title: str, running: Sequence[Html], parts: Iterable[Html], *, foot: Html = NONE, rehearsal: bool) -> str:

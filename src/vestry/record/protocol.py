@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from vestry.ceremony import script as s
 from vestry.ceremony.script import Script
 from vestry.record import page
-from vestry.record.page import Html, facts, join, lead, paragraph, section, table, tag, text
+from vestry.record.page import Html, facts, join, lead, paragraph, section, table, tag, text, word
 from vestry.record.prompts import Outlook, foretell
 from vestry.record.protocol_steps import TICK, Work, blank, grid, irreversible, work
 
@@ -81,9 +81,9 @@ def _script(script: Script) -> Html:
 
 def _people(script: Script) -> Html:
     ordered = [p for office in _OFFICES for p in script.people if p.office == office]
-    rows = [(text(p.name), text(p.office), page.NONE, page.NONE, page.NONE) for p in ordered]
+    rows = [(word(p.name), word(p.office), page.NONE, page.NONE, page.NONE) for p in ordered]
     rows += [(page.NONE,) * 5 for _ in range(3)]
-    return section("People", table(("Name", "Office", "Came", "Left", "Initials"), rows, "tall"))
+    return section("People", table(("Name", "Office", "Came", "Left", "Initials"), rows, "tall boxes"))
 
 
 def _authority(script: Script, outlook: Outlook | None) -> Html:
@@ -95,14 +95,14 @@ def _authority(script: Script, outlook: Outlook | None) -> Html:
         life = f"{spec.days} days" if spec.days else "not drafted here"
         more = f"; {spec.number:,} bins, {spec.style}" if isinstance(spec, s.BinsSpec) else ""
         who = ", ".join(k.name for k in keys) or "none"
-        rows.append((text(name), text(f"{spec.threshold} of {len(keys)}"), text(who), text(life + more)))
+        rows.append((word(name), word(f"{spec.threshold} of {len(keys)}"), text(who), text(life + more)))
     before = []
     if outlook is not None and outlook.state.predecessor is not None:
         old = outlook.state.authorities("root")[0]
         before = [paragraph(text(f"The new root also needs {old.threshold} of the {len(old.keys)} keys of {old.by}."))]
     keys_table = table(
         ("Key", "Holder", "Token", "Roles", "What it is"),
-        [(text(k.name), text(k.holder), text(k.token), text(", ".join(k.roles)), _key(k)) for k in script.keys],
+        [(word(k.name), word(k.holder), word(k.token), word(", ".join(k.roles)), _key(k)) for k in script.keys],
     )
     return section(
         "Roles and keys",
@@ -127,10 +127,10 @@ def _tokens(script: Script) -> Html:
         fate = "erased first" if spec.erase else "taken as it is"
         if not any(k.token == spec.name and k.new for k in script.keys):
             fate = "not changed"
-        serial = text(spec.serial) if spec.serial else page.NONE
-        rows.append((text(spec.name), text(spec.holder), text(f"{use}; {fate}"), serial, page.NONE, page.NONE))
+        serial = word(spec.serial) if spec.serial else page.NONE
+        rows.append((word(spec.name), word(spec.holder), text(f"{use}; {fate}"), serial, page.NONE, page.NONE))
     heads = ("Token", "Holder", "Module", "Serial", "Bag before", "Bag after")
-    return section("Tokens", table(heads, rows, "tall"))
+    return section("Tokens", table(heads, rows, "tall bags"))
 
 
 def _prompts(script: Script, outlook: Outlook | None) -> Html:
@@ -180,7 +180,7 @@ def _exceptions() -> Html:
 
 
 def _end(script: Script) -> Html:
-    rows = [(text(p.name), text(p.office), text("yes / no"), page.NONE) for p in script.people]
+    rows = [(word(p.name), word(p.office), word("yes / no"), page.NONE) for p in script.people]
     rows += [(page.NONE, page.NONE, text("yes / no"), page.NONE)] * 2
     return section(
         "At the end",
@@ -189,5 +189,5 @@ def _end(script: Script) -> Html:
         lead(text("The same in hex, 16 groups of four:")),
         grid("hex"),
         lead(text("Did the ceremony go as this protocol says, exceptions included?")),
-        table(("Name", "Office", "It did", "Signature and date"), rows, "room"),
+        table(("Name", "Office", "It did", "Signature and date"), rows, "room signed"),
     )

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from vestry.ceremony import agenda, codec
 from vestry.ceremony import events as e
 from vestry.ceremony.replay import MISSING, FileVerdict, ReplayStep, summary
 from vestry.ceremony.state import State
+from vestry.errors import VestryError
 from vestry.record import page, story
 from vestry.record.page import Html, count, facts, join, listing, paragraph, section, shown, table, tag, text, word
 from vestry.record.record_documents import documents, exports, seals, signatures
 from vestry.record.record_things import keys, tokens
 from vestry.record.telling import happened
+from vestry.text import printable
 
 
 def record(lines: Sequence[ReplayStep], files: Sequence[FileVerdict]) -> str:
@@ -37,7 +39,7 @@ def record(lines: Sequence[ReplayStep], files: Sequence[FileVerdict]) -> str:
             *([] if state is None else _told(lines, state)),
             section("Exceptions", _exceptions(lines)),
             section("Troubles, and what was done", _troubles(lines)),
-            *([] if state is None else [section("Seals", seals(lines, state))]),
+            *([] if state is None else [_part("Seals", lambda: [seals(lines, state)])]),
             section("Files", *_files(files)),
             section("What rests on whose word", _words(lines)),
             section("Every event, with the verdict of the replay", _log(lines)),
@@ -47,13 +49,22 @@ def record(lines: Sequence[ReplayStep], files: Sequence[FileVerdict]) -> str:
 
 
 def _told(lines: Sequence[ReplayStep], state: State) -> Iterator[Html]:
-    yield section("People", _people(lines, state))
-    yield section("Steps", *_steps(lines, state))
-    yield section("Tokens", tokens(lines, state))
-    yield section("Keys", *keys(lines, state))
-    yield section("Documents", *documents(lines))
-    yield section("Signatures", *signatures(lines, state))
-    yield section("Signed files and exports", *exports(lines, state))
+    yield _part("People", lambda: [_people(lines, state)])
+    yield _part("Steps", lambda: _steps(lines, state))
+    yield _part("Tokens", lambda: [tokens(lines, state)])
+    yield _part("Keys", lambda: keys(lines, state))
+    yield _part("Documents", lambda: documents(lines))
+    yield _part("Signatures", lambda: signatures(lines, state))
+    yield _part("Signed files and exports", lambda: exports(lines, state))
+
+
+def _part(title: str, tell: Callable[[], Iterable[Html]]) -> Html:
+    """A section; where forged events trip what makes it, it says so instead: the rest is still evidence."""
+    try:
+        return section(title, *tell())
+    except (VestryError, KeyError, ValueError, StopIteration) as error:
+        why = printable(str(error) if isinstance(error, VestryError) else repr(error))
+        return section(title, paragraph(text("This cannot be told from the transcript: "), shown(why), kind="bad"))
 
 
 def _outcome(lines: Sequence[ReplayStep], state: State | None, files: Sequence[FileVerdict]) -> Html:

@@ -22,7 +22,7 @@ thead { display: table-header-group } tfoot { display: table-footer-group }
 tr, .keep { break-inside: avoid }
 small { font-size: 7.5pt; color: #333 }
 .frame { margin: 0 } .frame > * > tr { break-inside: auto }
-.frame > * > tr > td { border: 0; padding: 0 } .frame > thead > tr > td { padding-bottom: 2mm }
+.frame > * > tr > td { border: 0; padding: 0 1pt } .frame > thead > tr > td { padding-bottom: 2mm }
 .frame > tfoot > tr > td { padding-top: 2mm }
 .run { font-size: 8pt; margin: 0; border-bottom: .6pt solid #000 } tfoot .run { border: 0 }
 .band { margin: 0 0 1mm; padding: .8mm; border: 1.5pt solid #000; font-weight: bold; text-align: center }
@@ -30,7 +30,8 @@ small { font-size: 7.5pt; color: #333 }
 .hex, .words { font-family: "DejaVu Sans Mono", "Liberation Mono", monospace }
 .hex { font-size: 9pt } p.hex { margin: 0 } .hex i { font-style: normal; white-space: nowrap }
 .words { width: auto; margin: 1mm 0 } .words td { border: 0; padding: 0 1.6mm 0 0; font-size: 7.5pt; overflow-wrap: normal; white-space: nowrap }
-.words small { font-size: 6pt }
+.big .hex { font-size: 11pt } .big .words td { font-size: 9pt } .big .words small { font-size: 7pt }
+td .hex { font-size: 8.5pt } .words small { font-size: 6pt }
 .digest { break-inside: avoid; display: flex; flex-wrap: wrap; gap: 2mm 5mm; align-items: flex-start; margin: 0 0 2mm }
 .digest > div { min-width: 0 } .digest svg { margin-left: auto } .digest svg { width: 30mm; height: 30mm; flex: none }
 .word { white-space: nowrap } .lead { break-after: avoid } .after { break-before: avoid } .bad { border: 1.8pt solid #000; padding: 1.2mm 2mm; font-weight: bold }
@@ -39,13 +40,13 @@ small { font-size: 7.5pt; color: #333 }
 .box { display: inline-block; width: 3.6mm; height: 3.6mm; border: .9pt solid #000; vertical-align: -.5mm; margin-right: 1mm }
 .blank { display: inline-block; border-bottom: .7pt solid #000; width: 34mm; height: 5mm; vertical-align: -1mm }
 .short { width: 17mm } .long { width: 80mm }
-.work td:nth-child(1), .work th:nth-child(1) { width: 11mm } .work td:nth-child(3), .work th:nth-child(3) { width: 17mm }
-.work td:nth-child(4), .work th:nth-child(4) { width: 17mm } .work { table-layout: fixed } .work td { padding-bottom: 1.6mm }
+.work { table-layout: fixed } .work > tbody > tr > td { padding-bottom: 1.6mm } .work > thead > tr > th:first-child { width: 11mm }
+.work > thead > tr > th:nth-child(3), .work > thead > tr > th:nth-child(4) { width: 17mm }
 .field { display: inline-block; margin: 0 5mm .5mm 0; max-width: 100% }
-.grid { table-layout: fixed; margin: 1mm 0 } .grid td { height: 7.5mm; padding: 0 .6mm; width: 12.5% } .grid small { font-size: 6pt }
+.grid { table-layout: fixed; margin: 1mm 0; break-inside: avoid } .grid td { height: 7.5mm; padding: 0 .6mm; width: 12.5% } .grid small { font-size: 6pt }
 .room td { height: 11mm } .tall td { height: 8mm }
+.boxes th:nth-child(n+3) { width: 24mm } .bags th:nth-child(n+5) { width: 26mm } .signed th:nth-child(4) { width: 70mm }
 .log { font-size: 8pt; table-layout: fixed } .log td, .log th { padding: .4mm 1mm }
-.log td:nth-child(1), .log th:nth-child(1) { width: 10mm } .log td:nth-child(2), .log th:nth-child(2) { width: 36mm }
-.log td:nth-child(3), .log th:nth-child(3) { width: 24mm }
+.log th:nth-child(1) { width: 11mm } .log th:nth-child(2) { width: 36mm } .log th:nth-child(3) { width: 24mm }
 @media screen { body { padding: 4mm } }
 """  # noqa: E501 - a rule a line is easier to read than the same broken up
