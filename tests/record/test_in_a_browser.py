@@ -1,4 +1,4 @@
-"""Both papers in a real browser, on both paper sizes: nothing cut, nothing overlapping, no word lost, nothing obeyed."""
+"""Both papers in a real browser, on both paper sizes: nothing cut, nothing overlapping, no word lost or obeyed."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ for (let i = 0; i < boxes.length; i++)
   for (let j = i + 1; j < boxes.length && boxes[j].t < boxes[i].b; j++)
     if (boxes[i].node !== boxes[j].node && boxes[i].l < boxes[j].r - 1 && boxes[j].l < boxes[i].r - 1)
       wrong.push("overlap: " + boxes[i].node.textContent.slice(0, 40) + " | " + boxes[j].node.textContent.slice(0, 40));
-document.title = JSON.stringify({count: boxes.length, wrong: wrong.slice(0, 20), alerts: window.alerts || 0});
+document.title = JSON.stringify({count: boxes.length, wrong: wrong.slice(0, 5000), alerts: window.alerts || 0});
 </script>"""
 
 
