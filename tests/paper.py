@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import re
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -11,8 +13,10 @@ from typing import Any
 
 from people import People
 
-from vestry.ceremony import conductor, reading, rehearsal
+from vestry.ceremony import conductor, reading, rehearsal, transcript
 from vestry.ceremony.dialogue import Noted
+from vestry.ceremony.events import KeyGenerated
+from vestry.ceremony.script import Script
 from vestry.errors import Stopped
 from vestry.tokens.token import Pin
 
@@ -95,7 +99,7 @@ def assert_harmless(page: str) -> Reader:
 
 def hold(folder: Path, *, trouble: bool = False) -> Path:
     """A whole rehearsal with three holders. With `trouble`, all that can go wrong in a ceremony that ends well does:
-    hostile names, a wrong PIN, an exception, a stop in the middle, and a seal against it."""
+    hostile names, a wrong PIN, an exception, a stop in the middle of a line, and a seal against it."""
     script, inputs = rehearsal.prepare(folder, holders=3, threshold=2)
     if not trouble:
         conductor.conduct(script, inputs, folder, People())
@@ -108,6 +112,8 @@ def hold(folder: Path, *, trouble: bool = False) -> Path:
     first = People({"words": once(Stopped("stopped")), "record": lambda _: BAG})
     with contextlib.suppress(Stopped):
         conductor.conduct(script, inputs, folder, first)
+    with (folder / "transcript.jsonl").open("ab") as file:
+        file.write(TORN)
     again = People({}, pins=first.pins)
     again.answers = {
         "pin": once(Pin("wrong-pin"), again),
@@ -120,6 +126,7 @@ def hold(folder: Path, *, trouble: bool = False) -> Path:
 
 
 LONG = "W" * 64
+TORN = b'{"event":{"at":"2026-11-2\n\x00cut off'
 
 
 def _toml(text: str) -> str:
@@ -139,3 +146,41 @@ def once(first: Any, people: People | None = None) -> Callable[[Any], Any]:
         return value
 
     return answer
+
+
+def rotation(tmp_path: Path) -> tuple[Script, dict[str, bytes]]:
+    """The next root of a practice repository: Carol leaves, on the same software tokens."""
+    old = hold(tmp_path / "r")
+    root = (old / "signed" / "1.root.json").read_bytes()
+    before = reading.read((old / "script.toml").read_bytes(), where="script")
+    entry = json.loads(root)["signed"]
+    folder = tmp_path / "script"
+    folder.mkdir()
+    (folder / "1.root.json").write_bytes(root)
+    made = {
+        x.event.key: x.event.keyid
+        for x in transcript.read(old / "transcript.jsonl")
+        if isinstance(x.event, KeyGenerated)
+    }
+    assert set(entry["roles"]["root"]["keyids"]) == {made[f"{n}-root"] for n in ("alice", "bob", "carol")}
+    text = (
+        '[ceremony]\ntitle = "Next"\nkind = "rotation"\nrepository = "practice.example"\nrehearsal = true\n'
+        + "".join(f'[[people]]\nname = "{p.name}"\noffice = "{p.office}"\n' for p in before.people)
+        + f'[root]\nthreshold = 2\nexpires = "365d"\nfrom = "1.root.json"\n'
+        f'from_sha256 = "{hashlib.sha256(root).hexdigest()}"\n'
+        + "".join(
+            f'[[tokens]]\nname = "{t.name}"\nholder = "{t.holder}"\nuse = "software"\nserial = "{t.serial}"\n'
+            for t in before.tokens
+        )
+        + "".join(
+            f'[[keys]]\nname = "{n}-root"\nholder = "{n.title()}"\ntoken = "{n}"\nroles = ["root"]\n'
+            f'keyid = "{made[f"{n}-root"]}"\n' + ("leaves = true\n" if n == "carol" else "")
+            for n in ("alice", "bob", "carol")
+        )
+        + "".join(
+            f'[[steps]]\ndo = "{do}"\n'
+            for do in ("gather", "preflight", "draft", "review", "sign", "verify", "export", "seal")
+        )
+    )
+    (folder / "next.toml").write_text(text)
+    return reading.load(folder / "next.toml")

@@ -14,10 +14,10 @@ import tomllib
 from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
-ENCODING, FORM = serialization.Encoding, serialization.PublicFormat
 HASHES = {"256": hashes.SHA256(), "384": hashes.SHA384(), "512": hashes.SHA512(), "521": hashes.SHA512()}
 INTENTS = ("initialise_intended", "generate_intended", "signature_intended", "destroy_intended", "seal_intended")
 ANSWERS = ("token_initialised", "key_generated", "signature_added", "key_destroyed", "sealed")
@@ -45,7 +45,7 @@ def strict(pairs):
 
 
 def parse(raw):
-    return json.loads(raw, object_pairs_hook=strict)
+    return json.loads(raw, object_pairs_hook=strict, parse_float=int)  # a fraction is refused
 
 
 def canonical(value):
@@ -56,23 +56,21 @@ def canonical(value):
         return b"[" + b",".join(map(canonical, value)) + b"]"
     if isinstance(value, str):
         return b'"' + value.replace("\\", "\\\\").replace('"', '\\"').encode() + b'"'
-    if isinstance(value, float):
-        raise ValueError("no canonical form")
     return json.dumps(value).encode()
 
 
 def key_object(pem, scheme):
-    public = serialization.load_pem_public_key(pem.encode())
+    public = load_pem_public_key(pem.encode())
     kind = {"ecd": "ecdsa", "ed2": "ed25519", "rsa": "rsa", "ml-": "ml-dsa"}[scheme[:3]]
-    raw = public.public_bytes(ENCODING.Raw, FORM.Raw).hex() if kind == "ed25519" else pem
-    return {"keytype": kind, "keyval": {"public": raw}, "scheme": scheme}
+    text = public.public_bytes(Encoding.Raw, PublicFormat.Raw).hex() if kind == "ed25519" else pem
+    return {"keytype": kind, "keyval": {"public": text}, "scheme": scheme}
 
 
 def public_key(key):
     text = key["keyval"]["public"]
     if key["keytype"] == "ed25519":
         return ed25519.Ed25519PublicKey.from_public_bytes(bytes.fromhex(text))
-    return serialization.load_pem_public_key(text.encode())
+    return load_pem_public_key(text.encode())
 
 
 def verifies(key, signature, message):
@@ -97,10 +95,9 @@ def verifies(key, signature, message):
 
 def read_line(line, n, head):
     value = parse(line)
-    if not line.endswith(b"\n") or json.dumps(value, sort_keys=True, separators=(",", ":")).encode() != line[:-1]:
-        raise ValueError("not as a transcript writes it")
-    if set(value) not in ({"event", "head", "n", "salt"}, {"head", "leaf", "n"}):
-        raise ValueError("other fields")
+    written = json.dumps(value, sort_keys=True, separators=(",", ":")).encode() + b"\n"
+    if line != written or set(value) not in ({"event", "head", "n", "salt"}, {"head", "leaf", "n"}):
+        raise ValueError("not a line as a transcript writes it")
     leaf = bytes.fromhex(re.fullmatch("[0-9a-f]{64}", value.get("leaf") or value["salt"])[0])
     if "event" in value:
         leaf = hashlib.sha256(b"\0" + leaf + canonical(value["event"])).digest()
@@ -119,9 +116,8 @@ def read_transcript(raw):
         except BROKEN:
             torn += line
             continue
-        resumed = event is not None and event["what"] == "resumed"
         # The line feed that ends torn bytes belongs to the line that resumes.
-        found = (len(torn[:-1]), sha256(torn[:-1]))
+        found, resumed = (len(torn[:-1]), sha256(torn[:-1])), event is not None and event["what"] == "resumed"
         told = (event["with"]["torn_bytes"], event["with"]["torn_sha256"]) if resumed else None
         must(told == found if resumed else not torn, f"line {len(events)}: does not tell of the bytes before it")
         events.append(event)
@@ -148,7 +144,7 @@ def check_order(every):
 
 
 def check_keys(every, script):
-    """Key ids and proofs of possession of new keys; which root keys each person holds."""
+    """Key ids and proofs of possession of new keys: their ids by name, and the root keys of each person."""
     schemes, made, holders = {k["name"]: k.get("scheme", "") for k in script["keys"]}, {}, {}
     for n, what, fields in every:
         if what in ("key_generated", "key_taken"):
@@ -159,7 +155,7 @@ def check_keys(every, script):
             made[fields["key"]] = fields["keyid"]
     for spec in (k for k in script["keys"] if "root" in k["roles"]):
         holders.setdefault(spec["holder"], []).append(made.get(spec["name"], spec.get("keyid", "none")))
-    return holders
+    return made, holders
 
 
 def signatures_on(role, every):
@@ -183,20 +179,20 @@ def check_document(role, document, trusted, signed, every):
         mine = {i: keys[i] for i in entry["keyids"]}
         good = [k for i, k in mine.items() if i in told and verifies(k, bytes.fromhex(told[i]), message)]
         must(len(good) == len(set(told) & set(mine)), f"{role}: a signature does not verify")
-        distinct = {public_key(k).public_bytes(ENCODING.DER, FORM.SubjectPublicKeyInfo) for k in good}
+        distinct = {public_key(k).public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo) for k in good}
         by = f"{entry['threshold']} of {above['_type']} v{above['version']}"
         must(len(distinct) >= entry["threshold"], f"{role}: {len(distinct)} of {by}")
 
 
-def check_bundle(place, role, drafted, every, known):
+def check_bundle(files, role, drafted, every, known):
     """Digests and lengths in a bundle, and its SHA256SUMS."""
-    there = {p.relative_to(place).as_posix(): p.read_bytes() for p in place.rglob("*") if p.is_file()}
+    there = {name.split("/", 2)[2]: raw for name, raw in files.items()}
     listed = {x[66:]: x[:64] for x in there.pop("SHA256SUMS", b"").decode().splitlines()}
     said, unsigned = parse(there.get("bundle.json", b"{}")), there.get(f"unsigned/{role}.json", b"{}")
     facts = {n: {"length": len(c), "sha256": sha256(c)} for n, c in there.items() if re.match("unsigned/|trusted/", n)}
     sigs = {s["keyid"]: s["sig"] for s in (parse(c) for n, c in there.items() if n.startswith("signatures/"))}
-    trusted = {sha256(c) for n, c in there.items() if n.startswith("trusted/")}
-    must(trusted <= known, f"bundles/{role}: trusts a document that is not one of this ceremony")
+    foreign = [n for n, c in there.items() if n.startswith("trusted/") and sha256(c) not in known]
+    must(not foreign, f"bundles/{role}: trusts a document that is not one of this ceremony")
     must({n: sha256(c) for n, c in there.items()} == listed, f"bundles/{role}: SHA256SUMS does not fit the files")
     must(facts == said.get("files"), f"bundles/{role}: bundle.json does not fit the files")
     must(sha256(unsigned) == drafted["sha256"], f"bundles/{role}: the unsigned file is not the one that was drafted")
@@ -206,9 +202,8 @@ def check_bundle(place, role, drafted, every, known):
 
 
 def check_seal(n, fields, wanted, keys, held):
-    """One seal: envelope, statement, signature."""
     envelope = parse(fields["envelope"])
-    payload, kind, entry = base64.b64decode(envelope["payload"]), envelope["payloadType"], envelope["signatures"][0]
+    payload, kind, [entry] = base64.b64decode(envelope["payload"]), envelope["payloadType"], envelope["signatures"]
     encoded = b"DSSEv1 %d %s %d %s" % (len(kind), kind.encode(), len(payload), payload)
     key, signature = keys.get(entry["keyid"], {}), base64.b64decode(entry["sig"])
     must(verifies(key, signature, encoded), f"line {n}: the seal's signature does not hold")
@@ -218,9 +213,9 @@ def check_seal(n, fields, wanted, keys, held):
     must(fields["agree"] or fields["reason"].strip(), f"line {n}: a seal that does not agree gives no reason")
 
 
-def verify(folder):
-    """Check everything; gives the last head, and what each person sealed."""
-    events, heads = read_transcript((folder / "transcript.jsonl").read_bytes())
+def verify(disk):
+    """Check all files, by name; gives the last head, and what each person sealed."""
+    events, heads = read_transcript(disk["transcript.jsonl"])
     if not must(events and events[0] and events[0]["what"] == "opened", "line 0 is not 'opened', or is withheld"):
         return "", {}
     every = [(n, event["what"], event["with"]) for n, event in enumerate(events) if event]
@@ -230,55 +225,57 @@ def verify(folder):
     script = tomllib.loads(opened["script"])
     rehearsal = script["ceremony"].get("rehearsal", False)
     must(opened["format"] == 1 and opened["rehearsal"] == rehearsal, "line 0: another format, or rehearsal or not?")
-    must(sha256(opened["script"].encode()) == opened["script_sha256"], "line 0: the script has another digest")
-    kept = {"script.toml": opened["script"].encode()}
+    digests = {"script.toml": sha256(opened["script"].encode())}
+    must(digests["script.toml"] == opened["script_sha256"], "line 0: the script has another digest")
     for name, table, path, pin in (*INPUTS, ("anchors", "attestation", "anchors", "sha256")):
         if path in script.get(table, {}):
             raw = inputs.get(name, "").encode()
             must(sha256(raw) == script[table][pin].lower(), f"line 0: the input '{name}' is not the one that is pinned")
-            kept |= {f"inputs/{Path(script[table][path]).name}": raw} if name != "anchors" else {}
-    holders, drafted = check_keys(every, script), {f["role"]: f for _, what, f in every if what == "drafted"}
+            digests |= {f"inputs/{Path(script[table][path]).name}": sha256(raw)} if name != "anchors" else {}
+    (made, holders), drafted = check_keys(every, script), {f["role"]: f for _, what, f in every if what == "drafted"}
     files = {name: digest for _, what, f in every if what == "verified" for name, digest in f["files"].items()}
-    documents = {n.split(".")[1]: parse((folder / "signed" / n).read_bytes()) for n in files}
+    documents = {n.split(".")[1]: parse(disk[f"signed/{n}"]) for n in files}
     signed = {role: document["signed"] for role, document in documents.items()}
     trusted = parse(inputs["predecessor"])["signed"] if "predecessor" in inputs else None
     for role, document in documents.items():
-        digest = sha256(canonical(document["signed"]))
-        must(digest == drafted[role]["digest"], f"{role}: the signed file is not what was drafted")
+        must(sha256(canonical(signed[role])) == drafted[role]["digest"], f"{role}: not the document that was drafted")
         check_document(role, document, trusted, signed, every)
+    named = {i for d in signed.values() for i in {**d.get("keys", {}), **d.get("delegations", {}).get("keys", {})}}
+    must(not documents or set(made.values()) <= named, "a key that was made is named by no signed document")
     known = {*files.values(), sha256(inputs.get("predecessor", "").encode())}
     for role, fields in drafted.items():
-        check_bundle(folder / "bundles" / role, role, fields, every, known)
+        check_bundle({n: c for n, c in disk.items() if n.startswith(f"bundles/{role}/")}, role, fields, every, known)
     keys = {**(trusted or {"keys": {}})["keys"], **signed.get("root", {"keys": {}})["keys"]}
-    digests, seals, software, head = {f"signed/{n}": d for n, d in files.items()}, {}, {}, ""
+    digests |= {f"signed/{n}": d for n, d in files.items()}
+    so_far, seals, software, head = {}, {}, {}, ""
     for n, what, fields in every:
         if what in ("opened", "resumed"):
             software = {"name": fields["software"], "sha256": fields["software_sha256"]}
+        elif what == "verified":
+            so_far |= fields["files"]
         elif what == "exported":
-            same = all(d == files.get(k[9:], d) for k, d in fields["files"].items() if k.startswith("metadata/"))
-            must(same, f"line {n}: a file was exported with another digest than the signed file")
-            to = Path(fields["to"]).name
-            digests |= {f"{to}/{k}": d for k, d in fields["files"].items()} if (folder / to).is_dir() else {}
+            to, meta = Path(fields["to"]).name, {k: d for k, d in fields["files"].items() if k.startswith("metadata/")}
+            must(meta == {f"metadata/{k}": d for k, d in so_far.items()}, f"line {n}: other files than the signed ones")
+            here = any(name.startswith(f"{to}/") for name in disk)
+            digests |= {f"{to}/{k}": d for k, d in fields["files"].items()} if here else {}
         elif what == "seal_opened":
             head = heads[n]
-            must(fields["subjects"] == files, f"line {n}: the seal is not about the signed files")
+            must(fields["subjects"] == so_far, f"line {n}: the seal is not about the signed files")
         elif what == "sealed":
             person, about = fields["person"], [{"name": k, "digest": {"sha256": d}} for k, d in sorted(files.items())]
             said = {k: fields[k] for k in ("person", "agree", "reason")} | {"ceremony": script["ceremony"]["title"]}
             said |= {"rehearsal": rehearsal, "script": {"sha256": opened["script_sha256"]}, "software": software}
-            said |= {"transcript": {"head": head}}
-            wanted = {"_type": "https://in-toto.io/Statement/v1", "subject": about, "predicate": said}
+            wanted = {"_type": "https://in-toto.io/Statement/v1", "subject": about}
+            wanted["predicate"] = said | {"transcript": {"head": head}}
             wanted["predicateType"] = "urn:vestry:ceremony-seal:1"
             check_seal(n, fields, wanted, keys, holders.get(person, ()))
             name = re.sub("[^A-Za-z0-9]+", "-", person).strip("-").lower() or "person"
-            kept[f"seals/{name}.json"] = fields["envelope"].encode()
+            digests[f"seals/{name}.json"] = sha256(fields["envelope"].encode())
             seals[person] = "agrees" if fields["agree"] else f"does not agree: {fields['reason']}"
-    digests |= {name: sha256(raw) for name, raw in kept.items()}
     for name, digest in digests.items():
-        path = folder / name
-        must(path.is_file() and sha256(path.read_bytes()) == digest, f"{name}: is missing, or has another digest")
-    there = {p.relative_to(folder).as_posix() for place in ("signed", "seals") for p in (folder / place).glob("*")}
-    must(there <= set(digests), f"files that the transcript does not know: {sorted(there - set(digests))}")
+        must(sha256(disk.get(name, b"")) == digest, f"{name}: is missing, or has another digest")
+    more = sorted(n for n in disk if n.startswith(("signed/", "seals/")) and n not in digests)
+    must(not more, f"files that the transcript does not know: {more}")
     return heads[-1], seals
 
 
@@ -288,12 +285,13 @@ def main(argv):
         return 2
     head, seals = "", {}
     try:
-        head, seals = verify(Path(argv[0]))
+        files = (p for p in Path(argv[0]).rglob("*") if p.is_file())
+        head, seals = verify({p.relative_to(argv[0]).as_posix(): p.read_bytes() for p in files})
     except BROKEN as error:
         SAID.append(f"cannot be read on: {error!r}")
     for line in [*(f"FAILED: {x}" for x in SAID), *(f"sealed: {person} {said}" for person, said in seals.items())]:
         print(ascii(line)[1:-1])
-    print(f"head: {head}\nverdict: {'does not hold' if SAID else 'holds'}")
+    print(f"head: {head}\nverdict: {'does not hold' if SAID else f'holds, {len(seals)} sealed it'}")
     return 1 if SAID else 0
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import subprocess
 import sys
@@ -11,12 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from paper import HOSTILE, LONG, Reader, assert_harmless, hold
+from paper import HOSTILE, LONG, Reader, assert_harmless, hold, rotation
 from people import People
 
-from vestry.ceremony import conductor, reading, rehearsal, transcript
+from vestry.ceremony import conductor, reading, rehearsal
 from vestry.ceremony import script as s
-from vestry.ceremony.events import KeyGenerated
 from vestry.ceremony.script import Script
 from vestry.record.prompts import foretell
 from vestry.record.protocol import protocol
@@ -105,44 +102,6 @@ def test_the_number_of_questions_of_a_rotation(tmp_path: Path) -> None:
         dict.fromkeys(q.person for q in people.asked if q.name == "words")
     )
     assert set(state.outputs) == {"2.root.json"}
-
-
-def rotation(tmp_path: Path) -> tuple[Script, dict[str, bytes]]:
-    """The next root of a practice repository: Carol leaves, on the same software tokens."""
-    old = hold(tmp_path / "r")
-    root = (old / "signed" / "1.root.json").read_bytes()
-    before = reading.read((old / "script.toml").read_bytes(), where="script")
-    entry = json.loads(root)["signed"]
-    folder = tmp_path / "script"
-    folder.mkdir()
-    (folder / "1.root.json").write_bytes(root)
-    made = {
-        x.event.key: x.event.keyid
-        for x in transcript.read(old / "transcript.jsonl")
-        if isinstance(x.event, KeyGenerated)
-    }
-    assert set(entry["roles"]["root"]["keyids"]) == {made[f"{n}-root"] for n in ("alice", "bob", "carol")}
-    text = (
-        '[ceremony]\ntitle = "Next"\nkind = "rotation"\nrepository = "practice.example"\nrehearsal = true\n'
-        + "".join(f'[[people]]\nname = "{p.name}"\noffice = "{p.office}"\n' for p in before.people)
-        + f'[root]\nthreshold = 2\nexpires = "365d"\nfrom = "1.root.json"\n'
-        f'from_sha256 = "{hashlib.sha256(root).hexdigest()}"\n'
-        + "".join(
-            f'[[tokens]]\nname = "{t.name}"\nholder = "{t.holder}"\nuse = "software"\nserial = "{t.serial}"\n'
-            for t in before.tokens
-        )
-        + "".join(
-            f'[[keys]]\nname = "{n}-root"\nholder = "{n.title()}"\ntoken = "{n}"\nroles = ["root"]\n'
-            f'keyid = "{made[f"{n}-root"]}"\n' + ("leaves = true\n" if n == "carol" else "")
-            for n in ("alice", "bob", "carol")
-        )
-        + "".join(
-            f'[[steps]]\ndo = "{do}"\n'
-            for do in ("gather", "preflight", "draft", "review", "sign", "verify", "export", "seal")
-        )
-    )
-    (folder / "next.toml").write_text(text)
-    return reading.load(folder / "next.toml")
 
 
 def test_hostile_names_stay_text(tmp_path: Path) -> None:

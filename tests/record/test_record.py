@@ -13,11 +13,14 @@ from typing import Any
 
 import pytest
 from paper import BAG, EXCEPTION, HOSTILE, REASON, Reader, assert_harmless, hold
+from people import People
 
-from vestry.ceremony import chain, codec, transcript
+from vestry.ceremony import chain, codec, conductor, transcript
 from vestry.ceremony import events as e
 from vestry.ceremony.drafts import ceremony_key
 from vestry.ceremony.replay import compare_files, replay, summary
+from vestry.ceremony.script import Script
+from vestry.record.prompts import foretell
 from vestry.record.record import record
 from vestry.record.story import ranges, reviews
 from vestry.text import group_hex, printable, words
@@ -57,8 +60,11 @@ def whole(digest: str, said: str) -> bool:
 def rewritten(folder: Path, change: Callable[[dict[str, Any]], None]) -> bytes:
     """The transcript with `change` done to each event, and every head made anew."""
     lines, head = [], chain.NO_HEAD
-    for n, line in enumerate((folder / "transcript.jsonl").read_text().splitlines()):
-        body = json.loads(line)["event"]
+    for n, read in enumerate(transcript.read(folder / "transcript.jsonl")):
+        fields = codec.to_json(read.event)
+        if isinstance(read.event, e.Resumed):
+            fields |= dict(zip(("torn_bytes", "torn_sha256"), transcript.NOTHING_TORN, strict=True))
+        body = {"at": read.at, "mono": read.mono, "by": read.by, "what": codec.name_of(read.event), "with": fields}
         change(body)
         event = codec.from_json(body["what"], body["with"])
         raw, recorded = chain.make(event, n=n, before=head, at=body["at"], mono=body["mono"], by=body["by"])
@@ -121,6 +127,30 @@ def test_the_summary_is_that_of_the_replay(plain: Path) -> None:
             assert line.recorded.by in part
             assert line.why in part
     assert "Carolthat the serial was read off the device" in part
+
+
+def test_devices_are_told_with_their_modules(
+    tmp_path: Path, softhsm: Path, pypi_root: Callable[..., tuple[Script, dict[str, bytes]]], people: People
+) -> None:
+    """The shipped script on PKCS #11: module, digest, model and serial of each token, keys that are gone, what was waived;
+    and no word of a rehearsal. The protocol foretold the number of questions."""
+    script, inputs = pypi_root()
+    foretold = foretell(script, inputs)
+    conductor.conduct(script, inputs, tmp_path / "c", people)
+    said = said_of(tmp_path / "c")
+    assert "REHEARSAL" not in said
+    for read in transcript.read(tmp_path / "c" / "transcript.jsonl"):
+        event = read.event
+        if isinstance(event, e.InitialiseIntended):
+            assert f"Module{event.module}SHA-256 of the module{hexed(event.module_sha256)}" in said
+        elif isinstance(event, e.TokenInitialised):
+            assert f"Model{event.manufacturer} {event.model}Serial{event.serial}Label{event.label}" in said
+        elif isinstance(event, e.KeyDestroyed):
+            assert f"Destroyed{read.at}; the token then listed" in said
+        elif isinstance(event, e.PreflightTaken):
+            assert all(f"passed over: {reason}" in said for reason in event.waived.values())
+    assert foretold is not None
+    assert foretold.total == people.count - sum(q.name in ("preflight", "waive") for q in people.asked)
 
 
 def test_changes_and_findings_are_made_again(plain: Path) -> None:
