@@ -132,8 +132,8 @@ def test_the_summary_is_that_of_the_replay(plain: Path) -> None:
 def test_devices_are_told_with_their_modules(
     tmp_path: Path, softhsm: Path, pypi_root: Callable[..., tuple[Script, dict[str, bytes]]], people: People
 ) -> None:
-    """The shipped script on PKCS #11: module, digest, model and serial of each token, keys that are gone, what was waived;
-    and no word of a rehearsal. The protocol foretold the number of questions."""
+    """The shipped script on PKCS #11: module, digest, model and serial of each token, keys that are gone, what
+    was waived; and no word of a rehearsal. The protocol foretold the number of questions."""
     script, inputs = pypi_root()
     foretold = foretell(script, inputs)
     conductor.conduct(script, inputs, tmp_path / "c", people)
@@ -142,9 +142,9 @@ def test_devices_are_told_with_their_modules(
     for read in transcript.read(tmp_path / "c" / "transcript.jsonl"):
         event = read.event
         if isinstance(event, e.InitialiseIntended):
-            assert f"Module{event.module}SHA-256 of the module{hexed(event.module_sha256)}" in said
+            assert f"Module{event.module} SHA-256 of the module{hexed(event.module_sha256)}" in said
         elif isinstance(event, e.TokenInitialised):
-            assert f"Model{event.manufacturer} {event.model}Serial{event.serial}Label{event.label}" in said
+            assert f"Model{event.manufacturer} {event.model} Serial{event.serial} Label{event.label}" in said
         elif isinstance(event, e.KeyDestroyed):
             assert f"Destroyed{read.at}; the token then listed" in said
         elif isinstance(event, e.PreflightTaken):
