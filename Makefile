@@ -2,12 +2,13 @@
 #   make rehearse   a whole practice ceremony in this terminal
 #   make test       all tests          make lint    style, types and floors
 #   make bench      ratios against peers, measured in one run
+#   make fuzz       hostile input at every door, for ten minutes of CPU
 #   make lock       resolve the dependencies anew and write requirements/*.lock
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help rehearse test lint bench lock system clean
+.PHONY: help rehearse test lint bench fuzz lock system clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -17,7 +18,7 @@ SYSTEM := softhsm2 tmux gcc python3-venv pcscd vsmartcard-vpcd ykcs11 yubico-piv
 WORKERS ?= auto
 
 help:
-	@sed -n '2,5s/^#   /  /p' Makefile
+	@sed -n '2,6s/^#   /  /p' Makefile
 
 # The environment, from nothing. Debian ships Python without ensurepip, so this is the one step that may need a package.
 $(BIN)/pip:
@@ -72,6 +73,10 @@ lint: $(VENV)/.dev $(VENV)/.vestry
 
 bench: $(VENV)/.vestry
 	@for part in benchmarks/bench_*.py; do $(BIN)/python $$part || exit 1; done
+
+FUZZ ?= 600
+fuzz: $(VENV)/.dev $(VENV)/.vestry
+	$(BIN)/python tests/fuzz/fuzz.py $(FUZZ)
 
 # Hashes of every file of each release, for any platform and Python from 3.11 on; no address of any index.
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \

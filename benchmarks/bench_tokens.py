@@ -1,7 +1,8 @@
 """What Vestry adds around a token's own signing time: a child process, a pipe, and a verification of each signature.
 
-Peer: python-pkcs11 itself, in this process, signing the same digest with the same key on the same SoftHSM 2 token.
-Medians; run in turns, so that whatever else the machine does falls on both.
+Peer: python-pkcs11 itself, in this process, signing the same digest with the same key: on a SoftHSM 2 token, and on a
+virtual YubiKey (tests/virtual_yubikey) behind Yubico's own module and a real pcscd, where the card takes 100 ms for a
+signature. Medians; run in turns, so that whatever else the machine does falls on both.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from vestry.tokens.token import KeyKind, Pin, Unlocked
 SOFTHSM = Path("/usr/lib/softhsm/libsofthsm2.so")
 KIND = KeyKind("ecdsa-sha2-nistp256")
 ROUNDS = 200
+DELAY_MS = 100
 PIN, SO_PIN = "bench-pin-1", "bench-so-pin-1"
 
 
@@ -66,6 +68,41 @@ def softhsm() -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def yubikey() -> None:
+    """The same with a card that takes 100 ms."""
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+    from virtual_yubikey.bench import YKCS11, running  # noqa: PLC0415 - of the tests, and not always installed
+    from virtual_yubikey.room import DRIVER  # noqa: PLC0415
+
+    missing = [n for n, p in (("ykcs11", YKCS11), ("vsmartcard-vpcd", DRIVER)) if not p.exists()]
+    if missing:
+        print(f"not installed: apt-get install {' '.join(missing)}")
+        return
+    with running() as bench:
+        os.environ.update(bench.environment)
+        card = bench.cards["alice"]
+        card.put_key("9a", "p256", pin_policy=2)
+        card.change(sign_delay_ms=DELAY_MS)
+        source = Pkcs11Source(YKCS11)
+        token = next(t for t in source.tokens() if t.info.serial == card.serial)
+        slots = pkcs11.lib(str(YKCS11)).get_slots(token_present=True)
+        raw_token = next(t for t in (s.get_token() for s in slots) if t.serial.decode().strip("\0 ") == card.serial)
+        session = raw_token.open(user_pin="123456")
+        private = session.get_key(id=b"\x01", object_class=pkcs11.ObjectClass.PRIVATE_KEY)
+        digest = hashlib.sha256(os.urandom(64)).digest()
+        message = os.urandom(CHALLENGE_BYTES)
+        with token.unlock(Pin("123456")) as unlocked:
+            (made,) = unlocked.keys()
+            key = Key.from_spki(made.spki)
+            ours, theirs = [], []
+            for _ in range(4):
+                theirs += median_ms(lambda: private.sign(digest, mechanism=pkcs11.Mechanism.ECDSA), 10)
+                ours += median_ms(lambda: _vestry(unlocked, key, made, message), 10)
+        session.close()
+        source.close()
+        _print(f"virtual YubiKey, {DELAY_MS} ms a signature", ours, theirs, "python-pkcs11")
+
+
 def _vestry(unlocked: Unlocked, key: Key, made: object, message: bytes) -> bytes:
     return prove_possession(message, key, unlocked, made)  # type: ignore[arg-type]
 
@@ -90,6 +127,7 @@ def main() -> int:
         softhsm()
     else:
         print("SoftHSM 2 is not installed: apt-get install softhsm2")
+    yubikey()
     return 0
 
 

@@ -386,3 +386,14 @@ def test_hostile_names_of_holders_do_not_reach_the_terminal(
     assert "\\u{202e}eve" in shown
     assert all(c.isprintable() or c == "\n" for c in shown)
     assert shown.isascii()
+
+
+def test_verify_counts_where_very_many_hold(
+    vestry: Verbs, chain: tuple[Document, Document], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Among the lines of thousands of bins nobody would see the one that does not hold."""
+    files = [tmp_path / f"{d.version}.json" for d in chain]
+    for path, one in zip(files, chain, strict=True):
+        path.write_bytes(one.raw)
+    monkeypatch.setattr("vestry.cli.verify._MANY", 1)
+    assert "2 documents: 2 hold, 0 do not" in vestry("verify", *files)

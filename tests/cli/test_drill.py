@@ -133,3 +133,11 @@ def test_what_a_drill_signs_is_no_document(desk: Desk) -> None:
     desk.run(PIN, PIN)
     for proved in drill.read(desk.record.read_bytes(), where="drill").proved:
         assert re.match(rb"drill \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ ", bytes.fromhex(proved.challenge))
+
+
+def test_a_factory_pin_is_not_used(desk: Desk) -> None:
+    """Found in a drill: a device that everybody can open."""
+    assert desk.run("123456", PIN) == 3
+    done = drill.read(desk.record.read_bytes(), where="drill")
+    assert any("factory" in t for t in done.troubles)
+    assert SoftwareSource(desk.tokens).tokens()[0].info.tries_left == 3

@@ -203,3 +203,11 @@ def test_tokens_lists_them_without_a_pin(desk: Desk, capsys: pytest.CaptureFixtu
     assert all(len(t["keys"]) == 1 for t in found)
     assert main(["tokens", "--software", str(desk.tokens)]) == 0
     assert "0000000001" in capsys.readouterr().out
+
+
+def test_a_factory_pin_signs_nothing_real(desk: Desk) -> None:
+    """A key behind the PIN of the manual is anybody's key; only practice documents take it."""
+    status, out, err, _ = desk.sign("--key", "ada", habits={"PIN": "123456"})
+    assert (status, out) == (1, "")
+    assert "E-PIN-FACTORY" in err
+    assert desk.signed_by() == set()

@@ -15,15 +15,27 @@ import pytest
 from paper import BAG, EXCEPTION, HOSTILE, REASON, Reader, assert_harmless, hold
 from people import People
 
-from vestry.ceremony import chain, codec, conductor, transcript
+from vestry.ceremony import chain, codec, conductor, reading, rehearsal, transcript
 from vestry.ceremony import events as e
 from vestry.ceremony.drafts import ceremony_key
 from vestry.ceremony.replay import compare_files, replay, summary
 from vestry.ceremony.script import Script
 from vestry.record.prompts import foretell
+from vestry.record.protocol import protocol
 from vestry.record.record import record
 from vestry.record.story import ranges, reviews
 from vestry.text import group_hex, printable, words
+
+STRICT = """
+[review]
+overrule = 2
+[review.most_days]
+root = 100
+[review.severities]
+EXPIRY-FAR = "stop"
+[review.silenced]
+FIELD-UNKNOWN = "a practice <b>is</b> marked"
+"""
 
 
 @pytest.fixture(scope="module")
@@ -166,6 +178,27 @@ def test_changes_and_findings_are_made_again(plain: Path) -> None:
             assert change.text in said
         for finding in read.again.findings:
             assert f"{finding.severity}{finding.text}{finding.code}" in said
+
+
+def test_what_was_silenced_and_overruled_is_told(tmp_path: Path) -> None:
+    """A stop that people overruled is what an auditor asks about first; the protocol says beforehand that it may be."""
+    rehearsal.prepare(tmp_path / "r", holders=2, threshold=2)
+    path = tmp_path / "r" / rehearsal.SCRIPT
+    path.write_text(path.read_text() + STRICT)
+    script, inputs = reading.load(path)
+    people = People({"overrule": lambda q: next(v for v, _ in q.options if v)})
+    foretold = foretell(script, inputs)
+    conductor.conduct(script, inputs, tmp_path / "r", people)
+    assert foretold is not None
+    assert foretold.total == people.count
+    said = said_of(tmp_path / "r")
+    assert "EXPIRY-FARseen and meant (overruled by Olivia, Walter)" in said
+    assert "FIELD-UNKNOWNa practice <b>is</b> marked" in said
+    before = assert_harmless(protocol(script, inputs)).said
+    assert "Stops may be overruledby 2 people who agree" in before
+    assert "Not asked about: FIELD-UNKNOWNa practice <b>is</b> marked" in before
+    assert "At least a stopEXPIRY-FAR" in before
+    assert "root 100" in before
 
 
 def test_trouble_is_told_with_what_was_done(troubled: Path) -> None:

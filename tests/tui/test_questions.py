@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import threading
+from pathlib import Path
 
 import pytest
 from stage import SIZES, assert_whole, staged, text_of
@@ -405,3 +407,13 @@ async def test_a_device_that_waits_for_a_touch_says_so_and_can_be_left(size: tup
         await stage.asked("present")
         assert ended.is_set()
         assert "stop waiting for the token" not in text_of(stage.app)
+
+
+def test_every_question_has_help(repository: Path) -> None:
+    """F1 at the worst moment must not say something general."""
+    asked = set()
+    kinds = "Confirm|Choose|Secret|NewSecret|TypeBack|Ask|ReadReview"
+    for path in (repository / "src" / "vestry" / "ceremony").glob("*.py"):
+        asked |= set(re.findall(rf"(?:{kinds})\(\s*\"([a-z-]+)\"", path.read_text()))
+    assert asked - set(TEXTS) == set()
+    assert len(asked) > 20

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vestry.ceremony import events as e
 from vestry.ceremony.script import TokenSpec
@@ -11,16 +11,19 @@ from vestry.errors import Refused
 from vestry.metadata.keys import Key
 from vestry.tokens import attestation, certificates
 from vestry.tokens.attestation import Attestation
+from vestry.tokens.attestation_rules import Finding
 
 CODE = "E-ATTESTATION"
 
 
 @dataclass(frozen=True)
 class Judged:
-    """What the certificates that came with a key prove: the maker's attestation, where there is one, and a sentence."""
+    """What the certificates that came with a key prove: the maker's attestation, where there is one, and a sentence.
+    `unheld`: there was no root to hold it against."""
 
     attestation: Attestation | None
     sentence: str
+    unheld: bool = False
 
     @property
     def findings(self) -> tuple[str, ...]:
@@ -28,9 +31,14 @@ class Judged:
         return tuple(dict.fromkeys(f.code for f in self.attestation.findings)) if self.attestation else ()
 
     @property
+    def serious(self) -> tuple[Finding, ...]:
+        """What its holder must accept, or stop at."""
+        return tuple(f for f in self.attestation.findings if f.severity != "note") if self.attestation else ()
+
+    @property
     def holds(self) -> bool:
         """Whether the maker's proof is there and holds."""
-        return self.attestation is not None and self.attestation.ok
+        return self.attestation is not None and self.attestation.ok and not self.unheld
 
 
 def judge(state: State, spec: TokenSpec, serial: str, key: Key, pems: tuple[str, ...]) -> Judged:
@@ -40,6 +48,12 @@ def judge(state: State, spec: TokenSpec, serial: str, key: Key, pems: tuple[str,
     proofs = [d for d in leaves if attestation.is_attestation(d)]
     if not proofs:
         return Judged(None, f"no maker's proof came with the key on '{spec.name}'")
+    if state.script.anchors is None:
+        found = attestation.verify(proofs[0], (), attestation.Anchors(), expected_spki=key.spki, expected_serial=serial)
+        told = tuple(f for f in found.findings if f.code != "ATTEST-CHAIN")
+        shown = f"the device with serial {found.serial or 'untold'} shows its maker's proof"
+        why = f"{shown}; the script names no roots to hold it against"
+        return Judged(replace(found, findings=told), why, unheld=True)
     anchors = attestation.Anchors.from_pem(state.anchors)
     found = attestation.verify(
         proofs[0], [d for d in ders if d != proofs[0]], anchors, expected_spki=key.spki, expected_serial=serial

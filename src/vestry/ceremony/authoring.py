@@ -12,6 +12,8 @@ from vestry.ceremony.script import DraftStep, GatherStep, PreflightStep, ReviewS
 from vestry.errors import Stopped
 from vestry.machine import preflight
 from vestry.metadata import document
+from vestry.metadata.rulebook import Finding
+from vestry.text import printable
 
 
 def say(room: Room, step: SayStep, index: int) -> None:
@@ -105,6 +107,7 @@ def read_drafts(room: Room, step: ReviewStep, _: int) -> None:
                 review=shown,
             )
         )
+        overruled = {f.name: _overrule(room, f) for f in shown.findings if f.severity == "stop"}
         room.record(
             e.ReviewRead(
                 role,
@@ -112,10 +115,34 @@ def read_drafts(room: Room, step: ReviewStep, _: int) -> None:
                 len(shown.changes),
                 tuple(f"{f.code} {f.where}" for f in shown.findings),
                 dict(answers),
+                {s.finding.name: s.reason for s in shown.silenced},
+                {name: people for name, people in overruled.items() if people},
             ),
             room.administrator,
         )
         room.tell(f"{role} v{version} was read: {len(shown.changes)} changes", good=True)
+
+
+def _overrule(room: Room, finding: Finding) -> tuple[str, ...]:
+    """The people who agree that a stop does not hold here, as many as the script demands; nobody, where it lets
+    none."""
+    agreed: list[str] = []
+    wanted = room.state.script.policy.overrule
+    while len(agreed) < wanted:
+        left = [p.name for p in room.state.script.people if p.name not in agreed]
+        chosen = room.ask(
+            Choose(
+                "overrule",
+                f"Say who agrees that this stop does not hold here ({len(agreed)} of {wanted}).",
+                person=room.administrator,
+                details=(f"{finding.code}: {finding.text}", "Each of them must be here and say so."),
+                options=(("", "nobody: stop here"), *((name, str(printable(name))) for name in left)),
+            )
+        )
+        if not chosen:
+            raise Stopped("stopped at a finding", do="mend what it says, or run the same line again")
+        agreed.append(chosen)
+    return tuple(agreed)
 
 
 def _insist(room: Room, question: Confirm) -> None:

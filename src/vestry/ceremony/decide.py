@@ -64,6 +64,7 @@ def read_review(state: State, role: str, at: str) -> Review:
         delegator=state.documents[above] if above else None,
         now=datetime.fromisoformat(at),
         known=lambda keyid: names.get(keyid, ""),
+        policy=state.script.policy,
     )
 
 
@@ -131,7 +132,13 @@ def _read(state: State, event: e.ReviewRead, at: str) -> None:
     found = tuple(f"{f.code} {f.where}" for f in fresh.findings)
     if found != tuple(event.findings):
         raise Refused(f"the findings on {event.role} are not those the review showed")
-    conclude(fresh, event.answers)
+    if {s.finding.name: s.reason for s in fresh.silenced} != dict(event.silenced):
+        raise Refused(f"the findings on {event.role} that were silenced are not those that the script silences")
+    people = {p.name for p in state.script.people}
+    for name, agreed in event.overruled.items():
+        if not set(agreed) <= people:
+            raise Refused(f"{printable(name)} was overruled by someone whom the script does not name")
+    conclude(fresh, event.answers, overruled=event.overruled)
 
 
 def _sign_intended(state: State, event: e.SignatureIntended, _: str) -> None:

@@ -186,13 +186,17 @@ class DraftProved:
 
 @dataclass(frozen=True)
 class ReviewRead:
-    """The review of a document was read. `findings` are the codes and places shown; `answers` what was answered."""
+    """The review of a document was read. `findings` are the codes and places shown; `answers` what was answered;
+    `silenced` the findings that the script wants nobody asked about, with its reasons; `overruled` the stops that
+    people agreed do not hold here, with their names."""
 
     role: str
     digest: str
     changes: int
     findings: tuple[str, ...]
     answers: Mapping[str, str]
+    silenced: Mapping[str, str]
+    overruled: Mapping[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True)

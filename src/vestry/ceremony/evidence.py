@@ -44,7 +44,9 @@ def gather(room: Room, spec: KeySpec, token: Token, key: Key) -> Evidence:
     pems = tuple(certificates.pem(der) for der in chain(key.spki, ders))
     judged = attesting.judge(room.state, token_spec, token.info.serial, key, pems)
     room.tell(judged.sentence, good=True if judged.holds else None)
-    serious = [f for f in judged.attestation.findings if f.severity != "note"] if judged.attestation else []
+    # What its holder accepted of this device once holds for its other keys, too.
+    accepted = {c for k in room.state.script.keys if k.token == spec.token for c in _accepted(room, k.name)}
+    serious = [f for f in judged.serious if f.code not in accepted]
     if serious and not room.ask(
         Confirm(
             "attestation",
@@ -57,6 +59,11 @@ def gather(room: Room, spec: KeySpec, token: Token, key: Key) -> Evidence:
     ):
         raise Stopped("stopped at what a maker's proof says", do="run the same line again to go on")
     return Evidence(pems, judged.findings)
+
+
+def _accepted(room: Room, name: str) -> tuple[str, ...]:
+    facts = room.state.keys.get(name)
+    return facts.findings if facts else ()
 
 
 def chain(spki: bytes, ders: Iterable[bytes]) -> list[bytes]:

@@ -140,17 +140,20 @@ def _new_secret(room: Room, spec: TokenSpec, info: TokenInfo, name: str, what: s
     """A new PIN, PUK or SO PIN: within the token's bounds, and in a real ceremony none that others could guess."""
     most = info.pin_most or LONGEST_PIN
     least = min(max(SHORTEST_PIN, info.pin_least), most)
-    why = "It unlocks a locked PIN. Keep it apart from the token and its PIN." if name == "new-so-pin" else ""
+    why: tuple[str, ...]
+    if name == "new-pin":
+        why = ("It is erased then: all that is on it now is gone for good.",)
+        why += ("Keep the PIN to yourself; it is never written down here.",)
+    else:
+        why = ("It unlocks a locked PIN. Keep it apart from the token and its PIN.",)
+    how = f"{least} to {most} characters; 'vestry pin' draws one, by the machine or by dice."
     while True:
         pin = room.ask(
             NewSecret(
                 name,
-                f"Choose a {what} for {spec.holder}'s token '{spec.name}'.",
+                f"Choose a {what} for {room.describe(spec.name, info)}.",
                 person=spec.holder,
-                details=(
-                    why or "Keep it to yourself; it is never written down here.",
-                    f"{least} to {most} characters; 'vestry pin' draws one, by the machine or by dice.",
-                ),
+                details=(*why, how),
                 shortest=least,
                 longest=most,
             )

@@ -18,6 +18,7 @@ from vestry.ceremony import script as s
 from vestry.ceremony import toml_lines
 from vestry.ceremony.devices import SCHEMES, read_keys, read_tokens
 from vestry.ceremony.steps import Names, read_steps
+from vestry.ceremony.strictness import read_policy
 from vestry.ceremony.table import Source, Table, alike, nearest, quoted, table, tables, unique, unseen
 from vestry.errors import InputRejected
 from vestry.metadata.intake import read_file
@@ -27,7 +28,19 @@ MAX_SCRIPT = 256 * 1024
 MAX_INPUT = 16 * 1024 * 1024
 PREDECESSOR, ONLINE, ANCHORS = "predecessor", "online", "anchors"
 
-_TABLES = ("ceremony", "people", "root", "targets", "bins", "online", "attestation", "tokens", "keys", "steps")
+_TABLES = (
+    "ceremony",
+    "people",
+    "root",
+    "targets",
+    "bins",
+    "online",
+    "attestation",
+    "review",
+    "tokens",
+    "keys",
+    "steps",
+)
 _SECRET_NAME = re.compile(
     r"(?:^|[_.\s-])(?:user|so|my|the)?(?:pins?|puks?|pincodes?)\d*(?:$|[_.\s-])|passw|passphrase|passcode|secret|private_?key",
     re.IGNORECASE,
@@ -196,6 +209,7 @@ def _script(source: Source, data: Mapping[str, Any], text: str, sha256: str) -> 
         online_scheme=online_scheme,
         predecessor=predecessor,
         anchors=anchors,
+        policy=read_policy(source, data, len(people)),
         date=day,
         rehearsal=rehearsal,
         text=text,

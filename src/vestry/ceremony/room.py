@@ -65,7 +65,7 @@ class Room:
         read = self.state.read[role]
         kept = self._reviewed.get(role)
         if kept is None or kept[0] != read:
-            kept = read, conclude(read_review(self.state, role, read.at), read.answers)
+            kept = read, conclude(read_review(self.state, role, read.at), read.answers, overruled=read.overruled)
             self._reviewed[role] = kept
         return kept[1]
 

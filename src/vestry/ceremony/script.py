@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from vestry.metadata.policy import DEFAULT, Policy
 from vestry.tokens.uri import ANY, KeyUri
 
 Office = Literal["administrator", "holder", "witness"]
@@ -221,6 +222,7 @@ class Script:
     online_scheme: str = ""
     predecessor: Input | None = None
     anchors: Input | None = None
+    policy: Policy = DEFAULT
     date: str = ""
     rehearsal: bool = False
     text: str = field(default="", repr=False)

@@ -41,16 +41,18 @@ class KeyFacts:
     scheme: str
     destroyed: bool = False
     kept: str = ""
+    findings: tuple[str, ...] = ()
     certificates: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class ReadFacts:
-    """A review that was read: when, and what was answered."""
+    """A review that was read: when, what was answered, and which stops were overruled by whom."""
 
     digest: str
     at: str
     answers: Mapping[str, str]
+    overruled: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -200,7 +202,9 @@ def _confirmed(state: State, event: e.TokenConfirmed, _: e.Recorded) -> State:
 
 def _generated(state: State, event: e.KeyGenerated | e.KeyTaken, _: e.Recorded) -> State:
     scheme = state.script.key(event.key).scheme
-    facts = KeyFacts(event.keyid, event.public, event.uri, scheme, certificates=event.certificates)
+    facts = KeyFacts(
+        event.keyid, event.public, event.uri, scheme, findings=event.findings, certificates=event.certificates
+    )
     answered = None if isinstance(event, e.KeyGenerated) else state.unanswered
     return replace(state, unanswered=answered, keys=_with(state.keys, event.key, facts))
 
@@ -214,8 +218,12 @@ def _proved(state: State, event: e.DraftProved, _: e.Recorded) -> State:
     return replace(state, proved=event.digests)
 
 
+def _read_facts(event: e.ReviewRead, at: str) -> ReadFacts:
+    return ReadFacts(event.digest, at, event.answers, event.overruled)
+
+
 def _read(state: State, event: e.ReviewRead, recorded: e.Recorded) -> State:
-    return replace(state, read=_with(state.read, event.role, ReadFacts(event.digest, recorded.at, event.answers)))
+    return replace(state, read=_with(state.read, event.role, _read_facts(event, recorded.at)))
 
 
 def _signed(state: State, event: e.SignatureAdded | e.SignatureImported, _: e.Recorded) -> State:

@@ -115,10 +115,27 @@ def _stage(p: argparse.ArgumentParser) -> None:
     root.add_argument("--into", required=True, metavar="BUNDLE", help="the folder to make")
 
 
+def _bytes(text: str) -> int:
+    """A size: a whole number of bytes, or of MiB where the unit follows."""
+    number = text.removesuffix("MiB")
+    return _whole(number) << 20 if number != text else _whole(number)
+
+
+def _limit(p: argparse.ArgumentParser) -> None:
+    p.add_argument(
+        "--limit",
+        type=_bytes,
+        default=64 << 20,
+        metavar="BYTES",
+        help="largest file to read, as 500MiB (default: 64MiB)",
+    )
+
+
 def _review(p: argparse.ArgumentParser) -> None:
     p.add_argument("documents", nargs="+", metavar="BUNDLE | [OLD] NEW", help="a bundle, or files of metadata")
     _layout_keys(p)
     p.add_argument("--html", metavar="FILE", help="write the review as one page to print, too")
+    _limit(p)
 
 
 def _sign(p: argparse.ArgumentParser) -> None:
@@ -175,6 +192,7 @@ def _pin(p: argparse.ArgumentParser) -> None:
 def _verify(p: argparse.ArgumentParser) -> None:
     p.add_argument("paths", nargs="+", metavar="BUNDLE|REPOSITORY|FILE", help="what to verify; files are put in order")
     _layout_keys(p)
+    _limit(p)
 
 
 def _layout_keys(p: argparse.ArgumentParser) -> None:

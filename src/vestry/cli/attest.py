@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import base64
+import binascii
+import stat
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from vestry.cli import output
@@ -23,8 +25,10 @@ from vestry.tokens.attestation_rules import Finding, finding
 
 _LIMIT = 1 << 20
 _MOST_FILES = 10_000
+_MOST_LINES = 20
 _DER, _SPKI = serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
 _CERTIFICATE, _PUBLIC = b"-----BEGIN CERTIFICATE-----", b"-----BEGIN PUBLIC KEY-----"
+_END = b"-----END CERTIFICATE-----"
 
 
 @dataclass
@@ -33,7 +37,8 @@ class Found:
 
     certificates: dict[bytes, Path] = field(default_factory=dict)
     keys: dict[bytes, Path] = field(default_factory=dict)
-    passed_over: list[Path] = field(default_factory=list)
+    damaged: dict[bytes, Path] = field(default_factory=dict)
+    passed_over: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,7 @@ def run(args: argparse.Namespace) -> int:
     """Attest; 1 where a proof does not hold or a key has none, 2 where nothing could be read."""
     found = gather([Path(p) for p in args.paths])
     brought = gather([Path(p) for p in args.anchors]) if args.anchors else Found()
+    output.narrate(*_shortened(found.passed_over), *_shortened(brought.passed_over))
     anchors = Anchors.of([*brought.certificates, *_known_roots(found)])
     expected = _expected(args.key)
     verdicts = judge(found, anchors, expected, serial=args.serial or "")
@@ -95,9 +101,6 @@ def run(args: argparse.Namespace) -> int:
             output.line(*_lines(verdict))
         if not anchors.roots:
             output.narrate("No maker's root was given: name its certificate, or a folder of them, with --anchors.")
-    if found.passed_over and not args.json:
-        count = len(found.passed_over)
-        output.narrate(f"{count} other file{'s' if count > 1 else ''} passed over: neither certificates nor keys")
     return int(ExitStatus.DONE if all(v.ok for v in verdicts) else ExitStatus.DOES_NOT_HOLD)
 
 
@@ -105,10 +108,10 @@ def gather(paths: Iterable[Path]) -> Found:
     """Certificates and public keys, PEM or DER, in files and folders; a folder's links are not followed.
 
     Raises:
-        InputRejected: a path is not there, or there are too many files.
+        InputRejected: a path is not there, a file that was named is too large, or there are too many files.
     """
     found = Found()
-    for count, path in enumerate(_files(paths)):
+    for count, (path, why) in enumerate(_files(paths)):
         if count == _MOST_FILES:
             raise InputRejected(
                 f"more than {_MOST_FILES:,} files",
@@ -116,8 +119,9 @@ def gather(paths: Iterable[Path]) -> Found:
                 do="name fewer",
                 code="E-ATTEST",
             )
-        if not _take(found, path, intake.read_file(path, limit=_LIMIT)):
-            found.passed_over.append(path)
+        nothing = why or _take(found, path, intake.read_file(path, limit=_LIMIT))
+        if nothing:
+            found.passed_over.append(f"{printable(str(path), 200)}: {nothing}; passed over")
     return found
 
 
@@ -127,56 +131,94 @@ def judge(found: Found, anchors: Anchors, expected: Sequence[Key], *, serial: st
     others = [der for der in found.certificates if der not in leaves]
     wanted = {k.spki for k in expected}
     verdicts = []
-    proved: set[bytes] = set()
-    for der, path in leaves.items():
-        proof = attestation.verify(der, others, anchors, expected_serial=serial)
-        more = (finding("ATTEST-KEY-DIFFERS"),) if wanted and proof.spki not in wanted else ()
-        proved.add(proof.spki)
+    proofs = [(path, attestation.verify(der, others, anchors, expected_serial=serial)) for der, path in leaves.items()]
+    proved = {proof.spki for _, proof in proofs}
+    # Of a folder with the proofs of many keys, those of other keys say nothing against the ones asked for.
+    other = "ATTEST-KEY-OTHER" if wanted <= proved else "ATTEST-KEY-DIFFERS"
+    for path, proof in proofs:
+        more = (finding(other),) if wanted and proof.spki not in wanted else ()
         verdicts.append(Verdict(path, proof.subject, _keyid(proof.spki), proof, (*more, *proof.findings)))
-    missing = {spki: path for spki, path in found.keys.items() if spki not in proved}
-    missing |= {k.spki: Path("--key") for k in expected if k.spki not in proved and k.spki not in missing}
+    for path in found.damaged.values():
+        verdicts.append(Verdict(path, printable(str(path), 200), "", None, (finding("ATTEST-MALFORMED"),)))
+    verdicts += _strays(found, list(leaves), anchors, proved)
+    missing = {} if wanted else {spki: path for spki, path in found.keys.items() if spki not in proved}
+    missing |= {k.spki: Path("--key") for k in expected if k.spki not in proved}
     for spki, path in missing.items():
         subject = printable(str(path), 200)
         verdicts.append(Verdict(path, subject, _keyid(spki), None, (finding("ATTEST-NONE"),)))
     return sorted(verdicts, key=lambda v: str(v.path))
 
 
-def _files(paths: Iterable[Path]) -> Iterator[Path]:
+def _strays(found: Found, leaves: Sequence[bytes], anchors: Anchors, proved: set[bytes]) -> Iterator[Verdict]:
+    """Certificates that prove nothing, and that somebody may have taken for a proof: not of an authority, not of the
+    device of one of the leaves, and for a key that has no proof."""
+    brought = {c.public_bytes(_DER) for c in (*anchors.roots, *anchors.others)}
+    for der, path in found.certificates.items():
+        certificate = attestation.parse(der)
+        if certificate is None or der in leaves or der in brought or not attestation.is_stray(der, leaves):
+            continue
+        spki = attestation.spki_of(certificate)
+        if spki not in proved and spki not in found.keys:
+            name = printable(certificate.subject.rfc4514_string(), 120)
+            text = "this certificate is no maker's proof of a key"
+            yield Verdict(path, name, _keyid(spki), None, (finding("ATTEST-NONE", text),))
+
+
+def _files(paths: Iterable[Path]) -> Iterator[tuple[Path, str]]:
+    """Files, each with why it is passed over, if it is. One that was named is never passed over."""
     for path in paths:
-        if path.is_dir() and not path.is_symlink():
-            yield from sorted(p for p in path.rglob("*") if p.is_file() and not p.is_symlink())
-        else:
-            yield path
+        if not path.is_dir() or path.is_symlink():
+            yield path, ""
+            continue
+        for inner in sorted(path.rglob("*")):
+            state = inner.lstat()
+            if stat.S_ISREG(state.st_mode):
+                large = f"{state.st_size:,} bytes are more than the {_LIMIT:,} allowed"
+                yield inner, large if state.st_size > _LIMIT else ""
+            elif not stat.S_ISDIR(state.st_mode):
+                yield inner, "not a regular file"
 
 
-def _take(found: Found, path: Path, raw: bytes) -> bool:
+def _shortened(lines: Sequence[str]) -> list[str]:
+    more = len(lines) - _MOST_LINES
+    return [*lines[:_MOST_LINES], *([f"and {more} more"] if more > 0 else [])]
+
+
+def _take(found: Found, path: Path, raw: bytes) -> str:
+    """Keep what a file holds; why nothing of it was kept, or an empty string."""
+    nothing = "neither a certificate nor a public key"
     if _CERTIFICATE in raw:
         ders = [d for d in map(_der, raw.split(_CERTIFICATE)[1:]) if d is not None]
-        found.certificates.update(dict.fromkeys(ders, path))
-        return bool(ders)
+        found.certificates.update({d: path for d in ders if attestation.parse(d) is not None})
+        found.damaged.update({d: path for d in ders if attestation.is_damaged(d)})
+        return "" if ders else nothing
     if _PUBLIC in raw:
         try:
             found.keys.setdefault(Key.from_pem(raw.decode("ascii", "replace"), where=str(path)).spki, path)
         except VestryError:
-            return False
-        return True
+            return nothing
+        return ""
+    if b"PRIVATE KEY-----" in raw:
+        return "a private key, which has no place here"
     if attestation.parse(raw) is not None:
         found.certificates[raw] = path
-        return True
+        return ""
+    if attestation.is_damaged(raw):
+        found.damaged[raw] = path
+        return ""
     try:
         found.keys.setdefault(Key.from_spki(raw, where=str(path)).spki, path)
     except VestryError:
-        return False
-    return True
+        return nothing
+    return ""
 
 
 def _der(piece: bytes) -> bytes | None:
     try:
-        pem = _CERTIFICATE + piece.split(b"-----END CERTIFICATE-----")[0] + b"-----END CERTIFICATE-----\n"
-        der = x509.load_pem_x509_certificate(pem).public_bytes(_DER)
-    except (ValueError, x509.InvalidVersion):
+        der = base64.b64decode(b"".join(piece.split(_END)[0].split()), validate=True)
+    except binascii.Error:
         return None
-    return der if attestation.parse(der) is not None else None
+    return der if attestation.parse(der) is not None or attestation.is_damaged(der) else None
 
 
 def _known_roots(found: Found) -> Iterator[bytes]:
@@ -187,14 +229,19 @@ def _known_roots(found: Found) -> Iterator[bytes]:
 
 
 def _expected(paths: Sequence[str]) -> list[Key]:
-    """The keys that proofs are to be for: public keys, or all keys of a root."""
+    """The keys that proofs are to be for: public keys, or those of root and targets in a root that are not online."""
     found: list[Key] = []
     for text in paths:
         path = Path(text)
-        if path.suffix == ".json":
-            found += [k for k in document.keys(read_document(path)).values() if k.spki]
-        else:
+        if path.suffix != ".json":
             found.append(read_public_key(path))
+            continue
+        root = read_document(path)
+        if root.type != "root":
+            raise InputRejected("this is not a root", where=printable(text, 200), do="give a root, or a PEM public key")
+        ids = {role: (document.role_entry(root, role) or {}).get("keyids", []) for role in document.ROLES}
+        offline = set(ids["root"] + ids["targets"]) - set(ids["snapshot"] + ids["timestamp"])
+        found += [k for keyid, k in document.keys(root).items() if keyid in offline and k.spki]
     return found
 
 

@@ -35,9 +35,10 @@ class Given:
     said: str = ""
 
 
-def read_for_review(path: Path) -> Document:
+def read_for_review(path: Path, *, limit: int = FILE_LIMIT) -> Document:
     """One file to be read, not signed: metadata, also in other tools' old forms, or an in-toto layout."""
-    return layout.read(intake.read_file(path, limit=FILE_LIMIT), where=printable(str(path), 200))
+    raw = intake.read_file(path, limit=limit)
+    return layout.read(raw, where=printable(str(path), 200), limits=intake.Limits(bytes=limit))
 
 
 @dataclass(frozen=True)

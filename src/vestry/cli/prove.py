@@ -23,7 +23,7 @@ from vestry.metadata.keys import Key
 from vestry.metadata.wording import owner
 from vestry.plain.prompts import Prompts
 from vestry.text import printable
-from vestry.tokens import naming
+from vestry.tokens import naming, pins
 from vestry.tokens.token import Token
 
 
@@ -100,6 +100,7 @@ def _token(front: Prompts, token: Token, wanted: Wanted, at: str, proved: list[P
         troubles.append(f"{named} was left out")
         return
     try:
+        pins.refuse_factory(pin)
         with token.unlock(pin) as unlocked:
             listed = unlocked.keys()
             for held in (k for k in listed if any(k.spki == s.spki for s in shown)):

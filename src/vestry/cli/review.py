@@ -23,7 +23,7 @@ from vestry.text import printable
 
 def run(args: argparse.Namespace) -> int:
     """Show the review; 1 where a finding stops it."""
-    found = _review(args.documents, given_keys(args.key, args.threshold))
+    found = _review(args.documents, given_keys(args.key, args.threshold), args.limit)
     if args.html:
         write_file(Path(args.html), "".join(review_page(found)).encode("ascii"))
         output.narrate(f"written: {printable(args.html, 200)}, one page to print")
@@ -70,7 +70,7 @@ def width() -> int:
         return 80
 
 
-def _review(paths: list[str], given: GivenKeys) -> Review:
+def _review(paths: list[str], given: GivenKeys, limit: int) -> Review:
     now = datetime.now(UTC)
     if len(paths) == 1:
         folder = bundle_folder(Path(paths[0]))
@@ -79,12 +79,12 @@ def _review(paths: list[str], given: GivenKeys) -> Review:
             only_layouts(given, "bundle")
             output.narrate(*decided_by(opened))
             return of_bundle(opened, now=now)
-        return of_files(read_for_review(Path(paths[0])), None, given, now=now)
+        return of_files(read_for_review(Path(paths[0]), limit=limit), None, given, now=now)
     if len(paths) > 2:
         raise InputRejected(
             "review takes a bundle, one document, or an old and a new one", where="review", code="E-USAGE"
         )
-    old, new = read_for_review(Path(paths[0])), read_for_review(Path(paths[1]))
+    old, new = (read_for_review(Path(p), limit=limit) for p in paths)
     if old.type != new.type:
         raise InputRejected(
             f"a {old.type} and a {new.type} cannot be compared",

@@ -11,6 +11,7 @@ from pathlib import Path
 from random import SystemRandom
 
 from vestry.ceremony.dialogue import Confirm, Front, ReadReview, Secret, TypeBack
+from vestry.ceremony.drafts import REHEARSAL_FIELD
 from vestry.ceremony.provisioning import find
 from vestry.ceremony.signing import sign_reviewed
 from vestry.cli import output, sources
@@ -25,7 +26,7 @@ from vestry.metadata.keys import Key
 from vestry.metadata.review import Review, Reviewed, conclude
 from vestry.plain.prompts import Prompts
 from vestry.text import printable, words
-from vestry.tokens import certificates
+from vestry.tokens import certificates, pins
 from vestry.tokens.token import Token, TokenInfo, TokenSource
 
 _WORDS_TYPED = 2
@@ -57,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
             front.tell(line)
         reviewed = read(front, review)
         confirm(front, review)
-        signature = _sign(front, reviewed, key, token)
+        signature = _sign(front, reviewed, review.new.signed, key, token)
     after = bundle.add_signature(opened, signature, "".join(certificates.pem(der) for der in vouching))
     _report(args, after, signature)
     return int(ExitStatus.DONE)
@@ -151,7 +152,7 @@ def describe(info: TokenInfo) -> str:
     return f"token '{printable(info.label, 40)}' ({printable(info.model, 40)}), serial {printable(info.serial, 40)}"
 
 
-def _sign(front: Front, reviewed: Reviewed, key: Key, token: Token) -> Signature:
+def _sign(front: Front, reviewed: Reviewed, signed: Mapping[str, object], key: Key, token: Token) -> Signature:
     info = token.info
     if info.tries == "locked":
         raise TokenTrouble(
@@ -170,6 +171,8 @@ def _sign(front: Front, reviewed: Reviewed, key: Key, token: Token) -> Signature
     warning = f"PIN tries left: {info.tries_left}." if info.tries_left is not None else ""
     pin = front.ask(Secret("pin", f"Type the PIN of {describe(info)}.", warning=warning))
     try:
+        if REHEARSAL_FIELD not in signed:
+            pins.refuse_factory(pin)
         # One try, as typed: whoever mistyped runs the line again.
         with token.unlock(pin) as unlocked:
             front.waiting("The token signs; touch it if it blinks")

@@ -49,7 +49,7 @@ class Link:
     problems: tuple[str, ...] = ()
 
 
-def read_files(paths: Iterable[Path]) -> tuple[Found, ...]:
+def read_files(paths: Iterable[Path], *, limit: int = FILE_LIMIT) -> tuple[Found, ...]:
     """Read files of metadata; the same bytes under several names count once.
 
     Raises:
@@ -58,7 +58,7 @@ def read_files(paths: Iterable[Path]) -> tuple[Found, ...]:
     found: dict[tuple[str, str], Found] = {}
     for path in paths:
         where = printable(str(path), 200)
-        read = layout.read(intake.read_file(path, limit=FILE_LIMIT), where=where)
+        read = layout.read(intake.read_file(path, limit=limit), where=where, limits=intake.Limits(bytes=limit))
         match = _NAME.fullmatch(path.name)
         # The type decides but for delegated targets, which do not carry their role's name.
         role = unquote(match["role"]) if read.type == "targets" and match else read.type
@@ -66,7 +66,7 @@ def read_files(paths: Iterable[Path]) -> tuple[Found, ...]:
     return tuple(found.values())
 
 
-def read_folder(folder: Path) -> tuple[Found, ...]:
+def read_folder(folder: Path, *, limit: int = FILE_LIMIT) -> tuple[Found, ...]:
     """Read a repository: `folder`, its ``metadata``, or what a ceremony left in its ``signed``.
 
     A ``root_history`` beside the documents is read, too.
@@ -77,7 +77,7 @@ def read_folder(folder: Path) -> tuple[Found, ...]:
     """
     base = next((folder / inner for inner in _INNER if (folder / inner).is_dir()), folder)
     paths = [p for part in (base, *(base / h for h in _HISTORIES)) if part.is_dir() for p in _json_files(part)]
-    found = read_files(paths)
+    found = read_files(paths, limit=limit)
     if not any(f.document.type == "root" for f in found):
         raise InputRejected(
             "there is no root here, so neither a bundle nor a repository",

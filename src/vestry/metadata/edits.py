@@ -126,6 +126,7 @@ class _Work:
         # Holding the copies themselves keeps their ids from being given to other objects.
         self._mine: dict[int, object] = {id(self.root): self.root}
         self._names: dict[int, dict[str, int]] = {}
+        self._served: dict[str, list[tuple[str, ...]]] | None = None
 
     def at(self, path: tuple[str, ...], *, make: bool = False) -> Any:
         """The container at a path, ready to be changed; None where there is none (or a new one, if `make`)."""
@@ -212,7 +213,7 @@ class _Work:
         """Take the key out, and out of its roles."""
         if "key" in step.old:
             self.put(Edit(step.kind, step.path, None, None))
-        for ids in self._ids(step.old["roles"], self._where()):
+        for ids in self._ids(step.old["roles"], self._leaving()):
             if step.old["keyid"] in ids:
                 ids.remove(step.old["keyid"])
 
@@ -225,7 +226,7 @@ class _Work:
         was, now = step.old["keyid"], step.new["keyid"]
         self.put(Edit(step.kind, step.path, None, None))
         self.put(Edit(step.kind, (*step.path[:-1], now), None, step.new["key"]))
-        for ids in self._ids(step.old["roles"], self._where()):
+        for ids in self._ids(step.old["roles"], self._leaving()):
             if was in ids and now not in ids:
                 ids[ids.index(was)] = now
 
@@ -236,6 +237,12 @@ class _Work:
                 made = self.at(("roles", name), make=True)
                 if isinstance(made, dict):
                     made.setdefault("keyids", [])
+
+    def _leaving(self) -> dict[str, list[tuple[str, ...]]]:
+        """The same, kept: while keys go, no role comes."""
+        if self._served is None:
+            self._served = self._where()
+        return self._served
 
     def _where(self) -> dict[str, list[tuple[str, ...]]]:
         """Where the roles that name keys stand, by name; one look for many roles."""

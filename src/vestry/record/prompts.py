@@ -98,8 +98,10 @@ def _provision(walk: _Walk, step: s.ProvisionStep, _: int) -> int:
 def _review(walk: _Walk, step: s.ReviewStep, _: int) -> int:
     if not walk.answers:
         return len(step.roles)
-    at = walk.state.opened_at
-    return sum(1 + len(read_review(walk.state, role, at).to_answer) for role in step.roles)
+    found = [read_review(walk.state, role, walk.state.opened_at) for role in step.roles]
+    stops = sum(f.severity == "stop" for review in found for f in review.findings)
+    overruling = stops * walk.state.script.policy.overrule
+    return sum(1 + len(review.to_answer) for review in found) + overruling
 
 
 def _sign(walk: _Walk, step: s.SignStep, index: int) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from vestry.ceremony import script as s
 from vestry.ceremony.script import Script
+from vestry.metadata.policy import DEFAULT, ELSE
 from vestry.record import page
 from vestry.record.page import Html, facts, join, lead, paragraph, section, table, tag, text, word
 from vestry.record.prompts import Outlook, foretell
@@ -33,6 +34,7 @@ def protocol(script: Script, inputs: Mapping[str, bytes]) -> str:
             _people(script),
             _authority(script, outlook),
             _tokens(script),
+            *_policy(script),
             _prompts(script, outlook),
             *_steps(script, outlook),
             _exceptions(),
@@ -131,6 +133,19 @@ def _tokens(script: Script) -> Html:
         rows.append((word(spec.name), word(spec.holder), text(f"{use}; {fate}"), serial, page.NONE, page.NONE))
     heads = ("Token", "Holder", "Module", "Serial", "Bag before", "Bag after")
     return section("Tokens", table(heads, rows, "tall bags"))
+
+
+def _policy(script: Script) -> Iterator[Html]:
+    policy = script.policy
+    if policy == DEFAULT:
+        return
+    pairs = [("Stops may be overruled", text(f"by {policy.overrule} people who agree" if policy.overrule else "no"))]
+    pairs += [(f"Not asked about: {code}", text(reason)) for code, reason in policy.silenced.items()]
+    pairs += [(f"At least a {severity}", text(code)) for code, severity in policy.severities.items()]
+    for what, days in (("at least", policy.least_days), ("at most", policy.most_days)):
+        said = ", ".join(f"{'all others' if role == ELSE else role} {n}" for role, n in days.items())
+        pairs.append((f"Days left, {what}", text(said or "any")))
+    yield section("How strict the reviews are", facts(pairs))
 
 
 def _prompts(script: Script, outlook: Outlook | None) -> Html:

@@ -53,7 +53,7 @@ def _read(read: story.Read) -> Html:
     parts = [paragraph(text(f"Read to its end at {recorded.at}, led by {recorded.by}: {found}."))]
     if read.again is None:
         parts.append(paragraph(text("The review cannot be made again: "), shown(read.why), kind="bad"))
-        rows = [(text(name), text(event.answers.get(name, ""))) for name in event.findings]
+        rows = [(text(name), text(_answer(event, name))) for name in event.findings]
         parts.append(table(("Finding, as recorded", "Answer"), rows))
         return join(parts)
     parts.append(lead(text("Changes, made again from the transcript:")))
@@ -73,16 +73,24 @@ def _changes(review: Review) -> Html:
 
 
 def _findings(review: Review, event: e.ReviewRead) -> Html:
-    rows = [
-        (word(f.severity), shown(f.text), word(f.code), text(event.answers.get(f.name, ""))) for f in review.findings
-    ]
+    rows = [(word(f.severity), shown(f.text), word(f.code), text(_answer(event, f.name))) for f in review.findings]
     again = {f.name for f in review.findings}
     rows += [
-        (text("?"), text("recorded, but not found again"), text(name), text(event.answers.get(name, "")))
+        (text("?"), text("recorded, but not found again"), text(name), text(_answer(event, name)))
         for name in event.findings
         if name not in again
     ]
-    return table(("Severity", "Finding", "Code", "Answer"), rows)
+    quiet = [(shown(s.finding.text), word(s.finding.code), text(s.reason)) for s in review.silenced]
+    parts = [table(("Severity", "Finding", "Code", "Answer"), rows)]
+    if quiet:
+        parts += [lead(text("Nobody was asked about these; the script says why:"))]
+        parts += [table(("Finding", "Code", "The script's reason"), quiet)]
+    return join(parts)
+
+
+def _answer(event: e.ReviewRead, name: str) -> str:
+    agreed = event.overruled.get(name, ())
+    return event.answers.get(name, "") + (f" (overruled by {', '.join(agreed)})" if agreed else "")
 
 
 def signatures(lines: Sequence[ReplayStep], state: State) -> Iterator[Html]:

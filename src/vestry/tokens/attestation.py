@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.x509.oid import ExtensionOID, NameOID
 
 from vestry.text import Safe, printable
 from vestry.tokens import claims
@@ -26,6 +28,18 @@ from vestry.tokens.claims import Claims, Malformed
 
 _LONGEST_CHAIN = 8
 _SHORTEST_RSA = 2048
+_SHORTEST_CURVE = 256
+_YUBICO, _YUBICO_DER = "1.3.6.1.4.1.41482.", bytes.fromhex("2b0601040182c40a")
+# Those that are acted on, identifiers of keys, and policies, which set no bounds here (RFC 5280, 4.2).
+_UNDERSTOOD = frozenset(
+    [
+        ExtensionOID.BASIC_CONSTRAINTS,
+        ExtensionOID.KEY_USAGE,
+        ExtensionOID.SUBJECT_KEY_IDENTIFIER,
+        ExtensionOID.AUTHORITY_KEY_IDENTIFIER,
+        ExtensionOID.CERTIFICATE_POLICIES,
+    ]
+)
 _UNREADABLE = (
     ValueError,
     TypeError,
@@ -41,11 +55,13 @@ _WEAK_HASHES = (hashes.MD5, hashes.SHA1)
 class Maker:
     """A maker's root. `lenient`: its devices of before 2020 have certificates that do not say that they may issue
     others; `purposes`: it vouches for several applications, told apart by the name of what issued the device's
-    certificate."""
+    certificate; `device`: it vouches for several, told apart by the name of the device's certificate, and its own path
+    length is known to be wrong."""
 
     name: str
     lenient: bool = False
     purposes: Mapping[str, str] | None = None
+    device: str = ""
 
 
 MAKERS: Mapping[str, Maker] = {
@@ -55,6 +71,10 @@ MAKERS: Mapping[str, Maker] = {
     ),
     "62760c6a6ef91679f454c8902b80fd009825b3f25da90f1fbace2ec6586cd5a8": Maker(
         "Yubico Attestation Root 1", purposes={"YubiKey": "PIV Attestation", "YubiHSM 2": "YubiHSM Attestation"}
+    ),
+    # Some YubiKeys of 2017 and 2018 have a PIV certificate from the root of U2F, whose path length of 0 forbids it.
+    "0fa1386f80eb8713263ae5c1d84deb455bdf08aea50ab05503cefee82b092d42": Maker(
+        "Yubico U2F Root CA Serial 457200631", lenient=True, device="Yubico PIV Attestation"
     ),
 }
 """Roots of makers by the SHA-256 of their certificates."""
@@ -136,6 +156,22 @@ def is_attestation(der: bytes) -> bool:
         return True
 
 
+def is_damaged(der: bytes) -> bool:
+    """Whether `der` has the form of a certificate with fields of Yubico's, and cannot be read as one."""
+    return der[:1] == b"\x30" and _YUBICO_DER in der and parse(der) is None
+
+
+def is_stray(der: bytes, leaves: Iterable[bytes]) -> bool:
+    """Whether a certificate is neither an authority's nor the issuer of one of `leaves`: what was it to prove?"""
+    certificate = parse(der)
+    if certificate is None:
+        return False
+    constraints = _constraints(certificate)
+    return not (constraints is not None and constraints.ca) and not any(
+        _issued_by(leaf, certificate) for leaf in map(parse, leaves) if leaf is not None
+    )
+
+
 def verify(
     leaf_der: bytes,
     others: Sequence[bytes],
@@ -169,11 +205,11 @@ def verify(
     except Malformed as error:
         found.append(finding("ATTEST-MALFORMED", f"its field '{error}' is not in the maker's form"))
     pool = [c for c in map(parse, others) if c is not None]
-    path = _path(leaf, [*anchors.others, *pool], anchors.roots)
+    path, against = _best(leaf, [*anchors.others, *pool], anchors.roots, said)
     root = path[-1] if path else None
     sha256 = root.fingerprint(hashes.SHA256()).hex() if root is not None else ""
     maker = MAKERS.get(sha256)
-    found += _chain(path, maker, said)
+    found += against
     found += _dates(path or [leaf], now or datetime.now(UTC))
     spki = spki_of(leaf)
     if expected_spki is not None and spki != expected_spki:
@@ -195,24 +231,45 @@ def verify(
     )
 
 
-def _path(
+def _best(
+    leaf: x509.Certificate,
+    pool: Sequence[x509.Certificate],
+    roots: Sequence[x509.Certificate],
+    said: Claims | None,
+) -> tuple[list[x509.Certificate], list[Finding]]:
+    """The best way from the leaf to a root, and what speaks against it: one that holds before one that does not, a
+    maker's root before another. The same key may have several certificates, and not all of them be right."""
+    rated = []
+    for way in _ways(leaf, pool, roots):
+        maker = MAKERS.get(way[-1].fingerprint(hashes.SHA256()).hex())
+        against = list(_chain(way, maker, said))
+        rated.append((any(f.severity == "stop" for f in against), maker is None, len(way), way, against))
+    if not rated:
+        return [], [finding("ATTEST-CHAIN")]
+    *_, way, against = min(rated, key=lambda r: r[:3])
+    return way, against
+
+
+def _ways(
     leaf: x509.Certificate, pool: Sequence[x509.Certificate], roots: Sequence[x509.Certificate]
-) -> list[x509.Certificate]:
-    """From the leaf to a root, each issued by the next; empty where there is no such path. Issuers that attest a key
-    themselves are no issuers."""
-    ways = [[leaf]]
-    while ways:
-        way = ways.pop()
-        for root in roots:
-            if way[-1] != root and _issued_by(way[-1], root):
-                return [*way, root]
+) -> Iterator[list[x509.Certificate]]:
+    """A shortest way from the leaf to each root that it leads to, each certificate issued by the next. Issuers that
+    attest a key themselves are no issuers.
+
+    Each certificate is come to once: those of one key and name issue one another in every order, and to try all orders
+    takes for ever.
+    """
+    issuers = [c for c in dict.fromkeys(pool) if not claims.is_leaf(c) and c not in roots]
+    waiting = deque([[leaf]])
+    while waiting:
+        way = waiting.popleft()
+        for root in [r for r in roots if r != way[-1] and _issued_by(way[-1], r)]:
+            yield [*way, root]
+        roots = [r for r in roots if r == way[-1] or not _issued_by(way[-1], r)]
         if len(way) < _LONGEST_CHAIN:
-            ways += [
-                [*way, issuer]
-                for issuer in dict.fromkeys(pool)
-                if issuer not in way and not claims.is_leaf(issuer) and _issued_by(way[-1], issuer)
-            ]
-    return []
+            above = [c for c in issuers if c != way[-1] and _issued_by(way[-1], c)]
+            issuers = [c for c in issuers if c not in above]
+            waiting += [[*way, c] for c in above]
 
 
 def _issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
@@ -224,29 +281,58 @@ def _issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
 
 
 def _chain(path: Sequence[x509.Certificate], maker: Maker | None, said: Claims | None) -> Iterator[Finding]:
-    if not path:
-        yield finding("ATTEST-CHAIN")
-        return
     if maker is None:
-        yield finding("ATTEST-ANCHOR")
+        names = {m.name for m in MAKERS.values()}
+        yield finding("ATTEST-NAMESAKE" if _name(path[-1]) in names else "ATTEST-ANCHOR")
     if len(path) < 3:
         yield finding("ATTEST-CHAIN", "no device's certificate stands between the key and the root")
         return
-    for place, issuer in enumerate(path[1:], start=1):
-        constraints = _constraints(issuer)
-        lenient = place == 1 and len(path) == 3 and maker is not None and maker.lenient
-        if constraints is None and not lenient:
-            yield finding("ATTEST-CHAIN", "a certificate between the key and the root may not issue others")
-        if constraints is not None and not constraints.ca:
-            yield finding("ATTEST-CHAIN", "a certificate between the key and the root may not issue others")
-        # Certificate authorities between this one and the leaf (RFC 5280, 4.2.1.9).
-        if constraints is not None and constraints.path_length is not None and place - 1 > constraints.path_length:
-            yield finding("ATTEST-CHAIN", "the path is longer than a certificate in it allows")
+    for place, certificate in enumerate(path):
+        yield from _may(certificate, place, last=place == len(path) - 1, maker=maker)
     if any(_weak(c) for c in path):
         yield finding("ATTEST-WEAK")
-    wanted = (maker.purposes or {}).get(said.product) if maker is not None and said is not None else None
-    if wanted is not None and wanted not in path[2].subject.rfc4514_string():
+    if maker is None or said is None:
+        return
+    wanted = (maker.purposes or {}).get(said.product)
+    if (wanted is not None and wanted not in _name(path[2])) or not _name(path[1]).startswith(maker.device):
         yield finding("ATTEST-CHAIN", "the maker vouches for another application of the device")
+
+
+def _may(certificate: x509.Certificate, place: int, *, last: bool, maker: Maker | None) -> Iterator[Finding]:
+    """What a certificate may not do at its place of the path (RFC 5280, 4.2.1.3, 4.2.1.9, 6.1.4); the leaf's is 0."""
+    for extension in certificate.extensions:
+        known = extension.oid in _UNDERSTOOD or extension.oid.dotted_string.startswith(_YUBICO)
+        if extension.critical and not known:
+            yield finding("ATTEST-MALFORMED", "a certificate has a critical extension that is not known")
+    constraints, usage = _constraints(certificate), _usage(certificate)
+    if place == 0:
+        if constraints is not None and constraints.ca:
+            yield finding("ATTEST-CHAIN", "the certificate is that of an authority, not of a key")
+        return
+    lenient = place == 1 and maker is not None and maker.lenient
+    denied = not lenient if constraints is None else not constraints.ca
+    # Devices' certificates are as their maker made them; authorities above them keep to the rule.
+    if denied or (place > 1 and usage is not None and not usage.key_cert_sign):
+        yield finding("ATTEST-CHAIN", "a certificate between the key and the root may not issue others")
+    # Certificate authorities between this one and the leaf (RFC 5280, 4.2.1.9).
+    length = constraints.path_length if constraints is not None else None
+    if last and maker is not None and maker.device:
+        length = 1
+    if length is not None and place - 1 > length:
+        yield finding("ATTEST-CHAIN", "the path is longer than a certificate in it allows")
+
+
+def _name(certificate: x509.Certificate) -> str:
+    """The common name, or the whole name where there is no single one."""
+    found = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(found[0].value) if len(found) == 1 else certificate.subject.rfc4514_string()
+
+
+def _usage(certificate: x509.Certificate) -> x509.KeyUsage | None:
+    try:
+        return certificate.extensions.get_extension_for_class(x509.KeyUsage).value
+    except x509.ExtensionNotFound:
+        return None
 
 
 def _constraints(certificate: x509.Certificate) -> x509.BasicConstraints | None:
@@ -259,6 +345,7 @@ def _constraints(certificate: x509.Certificate) -> x509.BasicConstraints | None:
 def _weak(certificate: x509.Certificate) -> bool:
     key = certificate.public_key()
     short = isinstance(key, rsa.RSAPublicKey) and key.key_size < _SHORTEST_RSA
+    short |= isinstance(key, ec.EllipticCurvePublicKey) and key.key_size < _SHORTEST_CURVE
     known = isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey)
     try:
         algorithm = certificate.signature_hash_algorithm
@@ -277,6 +364,9 @@ def _dates(path: Sequence[x509.Certificate], now: datetime) -> Iterator[Finding]
 def _device(path: Sequence[x509.Certificate], said: Claims, expected: str) -> Iterator[Finding]:
     if not said.serial:
         yield finding("ATTEST-SERIAL-UNTOLD")
+        # Else hiding the serial would be the way around it.
+        if expected:
+            yield finding("ATTEST-SERIAL-DIFFERS", "it does not say that it is from the device that was expected")
         return
     own = claims.device_serial(path[1]) if len(path) > 1 else ""
     if own and own != said.serial:

@@ -19,13 +19,16 @@ FINDINGS: Mapping[str, tuple[Severity, str]] = {
     "ATTEST-MALFORMED": ("stop", "the certificate is not in the maker's form"),
     "ATTEST-CHAIN": ("stop", "it does not lead to any root that was given"),
     "ATTEST-ANCHOR": ("warn", "the root it leads to is not one that is known for a maker's; it is the operator's word"),
+    "ATTEST-NAMESAKE": ("stop", "the root it leads to bears the name of a maker's root, and is another certificate"),
     "ATTEST-WEAK": ("stop", "a signature or key in its chain is too weak today"),
     "ATTEST-EXPIRED": ("warn", "a certificate in its chain is not valid today"),
     "ATTEST-KEY-DIFFERS": ("stop", "it is about another key"),
+    "ATTEST-KEY-OTHER": ("note", "it is about none of the keys asked for, each of which has a proof"),
     "ATTEST-SERIAL-DIFFERS": ("stop", "it is about another device"),
     "ATTEST-SERIAL-UNTOLD": ("warn", "it does not say which device it is from"),
     "ATTEST-IMPORTED": ("stop", "the key was not made on the device: copies may exist"),
     "ATTEST-EXPORTABLE": ("warn", "the key may leave the device under a wrap key"),
+    "ATTEST-CAPABILITIES": ("warn", "the key may do more than sign"),
     "ATTEST-PIN-NEVER": ("warn", "the device signs with this key without a PIN"),
     "ATTEST-TOUCH-NEVER": ("note", "the device signs with this key without a touch"),
     "EUCLEAK": (
@@ -77,6 +80,8 @@ def rules(seen: Seen) -> Iterator[Finding]:
         yield finding("ATTEST-IMPORTED")
     if said.exportable:
         yield finding("ATTEST-EXPORTABLE")
+    if said.excess:
+        yield finding("ATTEST-CAPABILITIES", f"the key may do more than sign: {', '.join(said.excess)}")
     if said.pin_policy == "never":
         yield finding("ATTEST-PIN-NEVER")
     if said.touch_policy == "never":

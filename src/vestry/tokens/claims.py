@@ -20,13 +20,21 @@ Product = Literal["YubiKey", "YubiHSM 2"]
 
 _PIV, _HSM, _OPENPGP = "1.3.6.1.4.1.41482.3.", "1.3.6.1.4.1.41482.4.", "1.3.6.1.4.1.41482.5."
 _INTEGER, _BIT_STRING, _OCTET_STRING, _UTF8 = 0x02, 0x03, 0x04, 0x0C
-_POLICIES = {1: "never", 2: "once", 3: "always"}
+_POLICIES = {1: "never", 2: "once", 3: "always", 4: "fingerprint once", 5: "fingerprint always"}
 _TOUCH = {1: "never", 2: "always", 3: "cached"}
 _FORMS = {1: "USB-A keychain", 2: "USB-A nano", 3: "USB-C keychain", 4: "USB-C nano", 5: "USB-C and Lightning"}
 _FORMS |= {6: "USB-A bio keychain", 7: "USB-C bio keychain"}
 _FIPS, _SECURITY_KEY, _FORM = 0x80, 0x40, 0x3F
 _GENERATED, _IMPORTED, _WRAPPED = 0x01, 0x02, 0x10
 _EXPORTABLE = 1 << 16  # capability exportable-under-wrap
+_SIGNING = frozenset([5, 6, 7, 8])  # with PKCS #1, PSS, ECDSA, EdDSA
+_CAPABILITIES = {
+    9: "decrypt (PKCS #1)",
+    10: "decrypt (OAEP)",
+    11: "derive a shared secret",
+    25: "sign SSH certificates",
+}
+_CAPABILITIES |= {34: "attest other keys"}
 
 
 class Malformed(ValueError):
@@ -37,8 +45,8 @@ class Malformed(ValueError):
 class Claims:
     """What a device says of a key that it attests. Texts are printable; empty and None where it says nothing.
 
-    `origin` is ``generated``, ``imported`` or ``imported wrapped``; `exportable`: under a wrap key. `slot` is the PIV
-    slot or the object id of a YubiHSM.
+    `origin` is ``generated``, ``imported`` or ``imported wrapped``; `exportable`: under a wrap key; `excess` names what
+    the key may do besides signing. `slot` is the PIV slot or the object id of a YubiHSM.
     """
 
     product: Product
@@ -51,6 +59,7 @@ class Claims:
     form_factor: str = ""
     fips: bool = False
     slot: str = ""
+    excess: tuple[str, ...] = ()
     label: Safe = Safe("")  # noqa: RUF009 - Safe is a name for str
 
 
@@ -67,6 +76,8 @@ def read(certificate: x509.Certificate) -> Claims | None:
         Malformed: an extension is there and is not in its format.
     """
     found = _extensions(certificate)
+    if any(oid.startswith(_PIV) for oid in found) and any(oid.startswith(_HSM) for oid in found):
+        raise Malformed("kind of device")
     if f"{_PIV}8" in found or f"{_PIV}3" in found:
         return _piv(found, certificate)
     return _hsm(found) if f"{_HSM}3" in found else None
@@ -134,18 +145,21 @@ def _hsm(found: Mapping[str, bytes]) -> Claims:
     if version is not None and len(firmware) != 3:
         raise Malformed("firmware")
     serial, object_id, label = (found.get(f"{_HSM}{n}") for n in (2, 6, 9))
-    origin = _bits(found[f"{_HSM}3"], "origin")
+    origin = _bits(found[f"{_HSM}3"], "origin", 1)
     if origin not in (_GENERATED, _IMPORTED, _GENERATED | _WRAPPED, _IMPORTED | _WRAPPED, _WRAPPED):
         raise Malformed("origin")
     capabilities = found.get(f"{_HSM}5")
     if capabilities is None:
         raise Malformed("capabilities")
+    may = _bits(capabilities, "capabilities", 8)
+    more = [n for n in range(64) if may >> n & 1 and n not in _SIGNING and 1 << n != _EXPORTABLE]
     return Claims(
         "YubiHSM 2",
         (firmware[0], firmware[1], firmware[2]) if firmware else None,
         str(_integer(serial, "serial")) if serial is not None else "",
         "generated" if origin == _GENERATED else "imported wrapped" if origin & _WRAPPED else "imported",
-        exportable=bool(_bits(capabilities, "capabilities") & _EXPORTABLE),
+        exportable=bool(may & _EXPORTABLE),
+        excess=tuple(_CAPABILITIES.get(n, f"capability {n}") for n in more),
         slot=f"0x{_integer(object_id, 'object id'):04x}" if object_id is not None else "",
         label=_utf8(label) if label is not None else printable(""),
     )
@@ -166,9 +180,9 @@ def _integer(der: bytes, name: str) -> int:
     return int.from_bytes(content, "big")
 
 
-def _bits(der: bytes, name: str) -> int:
+def _bits(der: bytes, name: str, length: int) -> int:
     content = _content(der, _BIT_STRING, name)
-    if len(content) < 2 or content[0] != 0 or len(content) > 9:
+    if len(content) != 1 + length or content[0] != 0:
         raise Malformed(name)
     return int.from_bytes(content[1:], "big")
 

@@ -39,7 +39,7 @@ def of_holder(holder: str, name: str, info: TokenInfo) -> Safe:
     known = product(info)
     what = f"{known} '{name}'" if known else f"token '{name}' ({info.model.strip() or 'model untold'})"
     whose = printable(f"{holder}'s {what}")
-    return Safe(f"{whose}, serial {serial(info)}")
+    return Safe(f"{whose}, serial {serial(info)}") if info.serial else whose
 
 
 def plain(info: TokenInfo) -> Safe:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from vestry.errors import InputRejected
+from vestry.errors import InputRejected, Refused
 from vestry.tokens.token import Pin
 
 # As the makers' own documentation has them: YubiKey PIV (PIN, PUK, management key), YubiHSM 2 (authentication key 1, as
@@ -38,6 +38,20 @@ DIE = 6
 def factory(pin: Pin) -> bool:
     """Whether makers set `pin` at the factory."""
     return pin.reveal().decode("utf-8", "replace").lower() in _FACTORY
+
+
+def refuse_factory(pin: Pin) -> None:
+    """Refuse a PIN that makers set at the factory; it is not used.
+
+    Raises:
+        Refused: E-PIN-FACTORY.
+    """
+    if factory(pin):
+        raise Refused(
+            "this PIN is set at the factory, and whoever reads the manual knows it; it was not used",
+            do="change it with the maker's tool, then sign",
+            code="E-PIN-FACTORY",
+        )
 
 
 def flaw(pin: Pin) -> str:

@@ -72,6 +72,36 @@ TEXTS: Mapping[str, Help] = {
         "folds a group, or shows old and new side by side; c shows canonical bytes, r the file. d goes to what was not "
         "seen yet, f and F to findings; / searches, n and N go on; v shows one kind only; y says that all was read.",
     ),
+    "which-token": Help(
+        "The device that becomes this holder's is the one in the holder's hand.",
+        "The serial, read off the device.",
+        "If none of them is it, press Esc, put in the right one, and begin this step again.",
+    ),
+    "again-blank": Help(
+        "A YubiKey makes keys for whoever has its management key, and that ended with the program's last run.",
+        "That the device is erased again, and that it has signed nothing yet.",
+        "If it can't be reset here, stop, and take another device: name its serial in the script.",
+    ),
+    "attestation": Help(
+        "What the device's maker says of this key, under the maker's own signature where the script names its root.",
+        "Each line, and the holder's decision.",
+        "If nobody can say why it is so, press n, and take another device.",
+    ),
+    "attestation-files": Help(
+        "The maker's proof of this key, for a device that gives it out in files.",
+        "The folder, and which device its files are from.",
+        "If the proof is missing, take it from the device with its maker's tool, in another console.",
+    ),
+    "not-destroyed": Help(
+        "Why a key that should be gone is still there. The rest of the ceremony does not wait for it.",
+        "What happens to the device now: which bag, who keeps it, when it is destroyed.",
+        "If nobody can say that, stop here. Everything recorded stays.",
+    ),
+    "overrule": Help(
+        "More than one person stands for going on in spite of a stop. Their names are in the transcript.",
+        "The finding, word for word, and each name.",
+        "If one of them doubts it, choose nobody: the ceremony stops, and nothing is signed.",
+    ),
     "words": Help(
         "The holder signs the document that was read: two words of its digest, at places picked anew each time.",
         _DIGEST,
