@@ -57,6 +57,8 @@ def test_parsing_loads_nothing_heavy(tmp_path: Path) -> None:
         ["export", "nothing", "drive"],
         ["import", "nothing", "bundle"],
         ["replay", "nothing", "--plain"],
+        ["print", "nothing.toml"],
+        ["record", "nothing"],
         ["tokens", "--software", "nothing"],
         ["preflight"],
     ],

@@ -35,12 +35,21 @@ def lengths(script: Script, inputs: Mapping[str, bytes], *, day: str) -> dict[st
     Raises:
         VestryError: the script or an input does not make documents.
     """
+    state = opened(script, inputs, day=day)
+    return of_state(state, drafted_roles(state))
+
+
+def opened(script: Script, inputs: Mapping[str, bytes], *, day: str) -> State:
+    """What a ceremony would begin with, if it were opened on `day`.
+
+    Raises:
+        VestryError: an input is not what the script wants.
+    """
     predecessor = None
     if script.predecessor is not None:
         predecessor = document.read(inputs[PREDECESSOR], where=PREDECESSOR)
     online = inputs[ONLINE].decode() if script.online is not None else ""
-    state = State(script, f"{day}T00:00:00Z", "", "", predecessor, online)
-    return of_state(state, drafted_roles(state))
+    return State(script, f"{day}T00:00:00Z", "", "", predecessor, online)
 
 
 def of_state(state: State, roles: Collection[str]) -> dict[str, int]:
@@ -49,13 +58,23 @@ def of_state(state: State, roles: Collection[str]) -> dict[str, int]:
     Raises:
         VestryError: the script does not make documents.
     """
+    return {role: len(drafted.signed_bytes) for role, drafted in with_drafts(state, roles).documents.items()}
+
+
+def with_drafts(state: State, roles: Collection[str]) -> State:
+    """`state` as it would be once every key is made and these roles drafted; keys to come have stand-ins.
+
+    Raises:
+        VestryError: the script does not make documents.
+    """
     missing = {spec.name: _stand_in(spec) for spec in state.script.keys if spec.new and spec.name not in state.keys}
     state = replace(state, keys={**state.keys, **missing})
-    return {
-        role: len(document.read(draft(state, role), where=role).signed_bytes)
-        for role in drafted_roles(state)
-        if role in roles
-    }
+    return replace(
+        state,
+        documents={
+            role: document.read(draft(state, role), where=role) for role in drafted_roles(state) if role in roles
+        },
+    )
 
 
 def _stand_in(spec: KeySpec) -> KeyFacts:

@@ -70,6 +70,19 @@ def _inputs(p: argparse.ArgumentParser) -> None:
     )
 
 
+def _print(p: argparse.ArgumentParser) -> None:
+    p.add_argument("script", metavar="SCRIPT", help="a ceremony script (TOML)")
+    _paper(p, "protocol.html")
+    _inputs(p)
+
+
+def _paper(p: argparse.ArgumentParser, name: str) -> None:
+    p.add_argument(
+        "-o", "--output", metavar="FILE", default=name, help=f"where the page goes; - is stdout (default: {name})"
+    )
+    p.add_argument("--overwrite", action="store_true", help="write over a file that is there already")
+
+
 def _run(p: argparse.ArgumentParser) -> None:
     p.add_argument("script", metavar="SCRIPT", help="a ceremony script (TOML)")
     p.add_argument("--into", metavar="DIR", help="the ceremony's folder; run the same line again to resume")
@@ -209,6 +222,11 @@ def _replay(p: argparse.ArgumentParser) -> None:
     p.add_argument("transcript", metavar="TRANSCRIPT", help="a transcript, or the ceremony folder that holds it")
 
 
+def _record(p: argparse.ArgumentParser) -> None:
+    p.add_argument("transcript", metavar="TRANSCRIPT", help="a transcript, or the ceremony folder that holds it")
+    _paper(p, "record.html")
+
+
 def _nothing(p: argparse.ArgumentParser) -> None:
     """No arguments."""
     del p
@@ -217,6 +235,7 @@ def _nothing(p: argparse.ArgumentParser) -> None:
 _FILL: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "rehearse": _rehearse,
     "check": _check,
+    "print": _print,
     "run": _run,
     "stage": _stage,
     "review": _review,
@@ -226,6 +245,7 @@ _FILL: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "export": _export,
     "import": _import,
     "replay": _replay,
+    "record": _record,
     "tokens": _tokens,
     "attest": _attest,
     "pin": _pin,

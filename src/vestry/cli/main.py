@@ -19,6 +19,7 @@ ABOUT = "Offline key ceremonies for TUF root key holders. No verb: the home scre
 VERBS = {
     "rehearse": "a whole practice ceremony on software tokens",
     "check": "prove a ceremony script before the day",
+    "print": "a script as a paper to follow and tick off",
     "run": "run a ceremony, or resume it",
     "stage": "draft a document and put it into a bundle",
     "review": "what changed, what to answer, who must sign",
@@ -28,6 +29,7 @@ VERBS = {
     "export": "write a bundle to a drive, and read it back",
     "import": "take a bundle from a drive",
     "replay": "give every event of a transcript its verdict",
+    "record": "a transcript, judged, as a paper to keep",
     "tokens": "list tokens and their keys, or have them prove themselves",
     "attest": "hold device makers' proofs against their roots",
     "pin": "draw a PIN, by the machine or by dice",

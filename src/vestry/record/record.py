@@ -1,0 +1,222 @@
+"""The record: a ceremony as its transcript has it, with the verdict of a replay on every event, as one page to keep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from vestry.ceremony import agenda, codec
+from vestry.ceremony import events as e
+from vestry.ceremony.replay import MISSING, FileVerdict, ReplayStep, summary
+from vestry.ceremony.state import State
+from vestry.errors import VestryError
+from vestry.record import page, story
+from vestry.record.page import Html, count, facts, join, listing, paragraph, section, shown, table, tag, text, word
+from vestry.record.record_documents import documents, exports, seals, signatures
+from vestry.record.record_things import keys, tokens
+from vestry.record.telling import happened
+from vestry.text import printable
+
+
+def record(lines: Sequence[ReplayStep], files: Sequence[FileVerdict]) -> str:
+    """The record as one HTML file; the same transcript and files give the same bytes.
+
+    Args:
+        lines: Every event of the transcript with its verdict, as `replay` gives them; at least one.
+        files: The files beside the transcript, as `compare_files` gives them; none where none was looked for.
+    """
+    state = story.last_state(lines)
+    opened = lines[0].recorded.event
+    title = state.script.title if state else "a ceremony that cannot be folded"
+    # What cannot be folded may be a rehearsal: it is one if its first line says so.
+    rehearsal = state.script.rehearsal if state else isinstance(opened, e.Opened) and opened.rehearsal
+    head = page.hexadecimal(lines[-1].recorded.head[:16])
+    return page.page(
+        f"Record: {title}",
+        [join((text(f"Record of {title}, opened {lines[0].recorded.at}; head "), head, text("...")))],
+        [
+            _outcome(lines, state, files),
+            _identity(lines, opened),
+            *([] if state is None else _told(lines, state)),
+            section("Exceptions", _exceptions(lines)),
+            section("Troubles, and what was done", _troubles(lines)),
+            *([] if state is None else [_part("Seals", lambda: [seals(lines, state)])]),
+            section("Files", *_files(files)),
+            section("What rests on whose word", _words(lines)),
+            section("Every event, with the verdict of the replay", _log(lines)),
+        ],
+        rehearsal=rehearsal,
+    )
+
+
+def _told(lines: Sequence[ReplayStep], state: State) -> Iterator[Html]:
+    yield _part("People", lambda: [_people(lines, state)])
+    yield _part("Steps", lambda: _steps(lines, state))
+    yield _part("Tokens", lambda: [tokens(lines, state)])
+    yield _part("Keys", lambda: keys(lines, state))
+    yield _part("Documents", lambda: documents(lines))
+    yield _part("Signatures", lambda: signatures(lines, state))
+    yield _part("Signed files and exports", lambda: exports(lines, state))
+
+
+def _part(title: str, tell: Callable[[], Iterable[Html]]) -> Html:
+    """A section; where forged events trip what makes it, it says so instead: the rest is still evidence."""
+    try:
+        return section(title, *tell())
+    except (VestryError, KeyError, ValueError, StopIteration) as error:
+        why = printable(str(error) if isinstance(error, VestryError) else repr(error))
+        return section(title, paragraph(text("This cannot be told from the transcript: "), shown(why), kind="bad"))
+
+
+def _outcome(lines: Sequence[ReplayStep], state: State | None, files: Sequence[FileVerdict]) -> Html:
+    result = summary(list(lines), tuple(files))
+    counts = result["counts"]
+    said = f"{counts['recomputed']} recomputed, {counts['witnessed']} witnessed, {counts['failed']} failed"
+    bad = [line for line in lines if line.verdict == "failed"]
+    wrong = [f for f in files if f.verdict == "failed"]
+    parts = [
+        paragraph(text(f"{said}."), kind="bad" if bad or wrong else "good"),
+        paragraph(
+            text(
+                "Recomputed: derived again from other events and found equal. Witnessed: rests on the word of a "
+                "person or a device. Failed: would have been refused, or its value is another."
+            )
+        ),
+    ]
+    if bad:
+        shown_bad = (
+            join((text(f"line {x.recorded.n}, {codec.name_of(x.recorded.event)}: "), shown(x.why))) for x in bad
+        )
+        parts.append(section("What failed", listing(shown_bad), level=3))
+    parts += [paragraph(text(line)) for line in _standing(state, result["complete"])]
+    if not result["complete"]:
+        parts.append(paragraph(text("The ceremony is not complete."), kind="bad"))
+    return join(parts)
+
+
+def _standing(state: State | None, complete: bool) -> Iterator[str]:
+    if state is None:
+        return
+    steps = state.script.steps
+    here = agenda.position(state)
+    if complete:
+        yield f"All {len(steps)} steps of the script are done."
+    elif here < len(steps):
+        yield f"It stands at step {here + 1} of {len(steps)}, '{steps[here].title}'."
+    if state.unanswered is not None:
+        yield f"Line {state.unanswered.n} has no result: its outcome is unknown."
+    if state.seals:
+        against = [person for person, sealed in state.seals.items() if not sealed.agree]
+        yield f"{len(state.seals)} sealed it" + (
+            f"; {', '.join(against)} did not agree." if against else "; all agree."
+        )
+    else:
+        yield "Nobody sealed it."
+
+
+def _identity(lines: Sequence[ReplayStep], opened: e.Event) -> Html:
+    first, last = lines[0].recorded, lines[-1].recorded
+    pairs = [("Opened", text(first.at)), ("Last event", text(last.at)), ("Events", text(len(lines)))]
+    parts = [section("Head of the transcript", page.digest(last.head, qr=True))]
+    if isinstance(opened, e.Opened):
+        pairs += [
+            ("Software", text(opened.software)),
+            ("Its digest", page.hexadecimal(opened.software_sha256)),
+            ("Format", text(opened.format)),
+        ]
+        parts += [section("Script", page.digest(opened.script_sha256))]
+    return join((section("The transcript", facts(pairs)), *parts))
+
+
+def _people(lines: Sequence[ReplayStep], state: State) -> Html:
+    gathered = {p: x.recorded.at for x in lines if isinstance(g := x.recorded.event, e.Gathered) for p in g.people}
+    acted: dict[str, list[str]] = {}
+    for line in lines:
+        acted.setdefault(line.recorded.by, []).append(line.recorded.at)
+    rows = []
+    known = [(p.name, p.office) for p in state.script.people]
+    for name, office in [*known, *((n, "not in the script") for n in acted if n not in dict(known))]:
+        times = acted.get(name, [])
+        span = [text(f"{count(len(times), 'event')}, "), *_span(times)] if times else [text("no event")]
+        sealed = state.seals.get(name)
+        seal = "" if sealed is None else "agrees" if sealed.agree else "does not agree"
+        rows.append((word(name), word(office), word(gathered.get(name, "not said")), join(span), word(seal)))
+    return table(("Name", "Office", "Here at", "Acted", "Seal"), rows)
+
+
+def _steps(lines: Sequence[ReplayStep], state: State) -> Iterator[Html]:
+    found = story.by_step(lines)
+    rows = []
+    here = agenda.position(state)
+    for index, step in enumerate(state.script.steps):
+        events = found.get(index, ())
+        times = [x.recorded.at for x in events]
+        when = join(_span(times)) if times else text("never")
+        who = ", ".join(dict.fromkeys(x.recorded.by for x in events)) or "nobody"
+        status = "done" if index < here else "under way" if index == here else "not begun"
+        numbers = story.ranges([x.recorded.n for x in events]) or "none"
+        rows.append((word(index + 1), text(step.title), when, text(who), word(numbers), word(status)))
+    yield table(("No.", "Step", "From, to (UTC)", "Who acted", "Lines", "Status"), rows)
+    for index, step in enumerate(state.script.steps):
+        for line in found.get(index, ()):
+            yield _written(line.recorded, f"Step {index + 1}, {step.title}")
+
+
+def _span(times: Sequence[str]) -> list[Html]:
+    return [word(times[0]), text(" to "), word(times[-1])]
+
+
+def _written(recorded: e.Recorded, title: str) -> Html:
+    event = recorded.event
+    if isinstance(event, e.Said) and event.recorded:
+        pairs = [(str(label), text(value)) for label, value in event.recorded.items()]
+        return section(f"{title}: what was written down", facts(pairs), level=3)
+    if isinstance(event, e.PreflightTaken):
+        rows = [(word(n), word(verdict), shown(said)) for n, (verdict, said) in event.checks.items()]
+        return section(f"{title}: what the machine showed", table(("Check", "Verdict", "What was seen"), rows), level=3)
+    return page.NONE
+
+
+def _exceptions(lines: Sequence[ReplayStep]) -> Html:
+    rows = [
+        (word(x.recorded.n), word(x.recorded.at), word(x.recorded.by), word(event.step + 1), shown(event.text))
+        for x in lines
+        if isinstance(event := x.recorded.event, e.ExceptionNoted)
+    ]
+    return table(("Line", "Time", "By", "Step", "In their words"), rows)
+
+
+def _troubles(lines: Sequence[ReplayStep]) -> Html:
+    rows = [
+        (word(t.line.recorded.n), word(t.line.recorded.at), shown(t.what), shown(t.done)) for t in story.troubles(lines)
+    ]
+    return table(("Line", "Time", "What happened", "What was done"), rows)
+
+
+def _files(files: Sequence[FileVerdict]) -> Iterator[Html]:
+    if all(f.why == MISSING for f in files):
+        yield paragraph(
+            text(
+                "No file of the ceremony lay beside the transcript, so none was compared: not the signed files, the "
+                "bundles or the seals. Everything above was made again from the transcript alone."
+            )
+        )
+        return
+    same = sum(f.verdict == "recomputed" for f in files)
+    yield paragraph(text(f"{same} of {len(files)} files made again from the transcript have the same bytes."))
+    rows = [(text(f.name), word(f.verdict), shown(f.why)) for f in files]
+    yield table(("File", "Verdict", "Why"), rows)
+
+
+def _words(lines: Sequence[ReplayStep]) -> Html:
+    rows = [(word(w.person), shown(w.what), text(story.ranges(w.lines))) for w in story.words_of(lines)]
+    return table(("Whose word", "For what", "Lines"), rows)
+
+
+def _log(lines: Sequence[ReplayStep]) -> Html:
+    rows = []
+    for line in lines:
+        r = line.recorded
+        verdict = join((tag("b", text(line.verdict)), text(": "), shown(line.why)))
+        what = join((text(happened(r.event)), text(" ("), text(codec.name_of(r.event)), text(")")))
+        rows.append((text(r.n), text(r.at), text(r.by), what, verdict))
+    return table(("Line", "Time (UTC)", "By", "What happened", "Verdict"), rows, "log")
