@@ -14,7 +14,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
-SYSTEM := softhsm2 tmux gcc python3-venv pcscd vsmartcard-vpcd ykcs11 yubico-piv-tool yubikey-manager libnss3 libnss3-tools
+SYSTEM := softhsm2 tmux gcc python3-venv pcscd vsmartcard-vpcd ykcs11 yubico-piv-tool yubikey-manager libnss3 libnss3-tools chromium poppler-utils
 WORKERS ?= auto
 
 help:
@@ -48,7 +48,7 @@ rehearse: $(VENV)/.vestry
 
 system:
 	@missing=""; \
-	for tool in softhsm2-util tmux gcc yubico-piv-tool ykman certutil; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	for tool in softhsm2-util tmux gcc yubico-piv-tool ykman certutil chromium pdftotext; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
 	for file in /usr/sbin/pcscd /usr/lib/pcsc/drivers/serial/libifdvpcd.so /usr/lib/*/libykcs11.so.2 /usr/lib/*/libsoftokn3.so; do \
 	  [[ -e $$file ]] || missing="$$missing $$file"; \
 	done; \

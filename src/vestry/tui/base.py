@@ -14,7 +14,8 @@ from vestry.errors import InputRejected
 from vestry.tui.theme import THEME
 
 R = TypeVar("R")
-_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+# SIGINT too, when another program sends it: asyncio would cancel the app between any two awaits of its clean-up.
+_SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
 
 class QuietApp(App[R]):
