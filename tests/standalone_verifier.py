@@ -23,7 +23,7 @@ INTENTS = ("initialise_intended", "generate_intended", "signature_intended", "de
 ANSWERS = ("token_initialised", "key_generated", "signature_added", "key_destroyed", "sealed")
 ANY_TIME = ("resumed", "trouble_met", "exception_noted")
 SIGNED = ("signature_added", "signature_imported")
-INPUTS = (("online", "online", "public_key", "sha256"), ("predecessor", "root", "from", "from_sha256"))
+INPUTS = "online online public_key sha256|predecessor root from from_sha256|anchors attestation anchors sha256"
 BROKEN = Exception  # whatever a forged value trips is a failure, not the end
 SAID = []
 
@@ -227,11 +227,11 @@ def verify(disk):
     must(opened["format"] == 1 and opened["rehearsal"] == rehearsal, "line 0: another format, or rehearsal or not?")
     digests = {"script.toml": sha256(opened["script"].encode())}
     must(digests["script.toml"] == opened["script_sha256"], "line 0: the script has another digest")
-    for name, table, path, pin in (*INPUTS, ("anchors", "attestation", "anchors", "sha256")):
+    for name, table, path, pin in (line.split() for line in INPUTS.split("|")):
         if path in script.get(table, {}):
             raw = inputs.get(name, "").encode()
             must(sha256(raw) == script[table][pin].lower(), f"line 0: the input '{name}' is not the one that is pinned")
-            digests |= {f"inputs/{Path(script[table][path]).name}": sha256(raw)} if name != "anchors" else {}
+            digests[f"inputs/{Path(script[table][path]).name}"] = sha256(raw)
     (made, holders), drafted = check_keys(every, script), {f["role"]: f for _, what, f in every if what == "drafted"}
     files = {name: digest for _, what, f in every if what == "verified" for name, digest in f["files"].items()}
     documents = {n.split(".")[1]: parse(disk[f"signed/{n}"]) for n in files}

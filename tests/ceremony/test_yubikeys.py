@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -18,11 +20,12 @@ from virtual_yubikey.state import Settings
 from vestry.ceremony import conductor, reading, replay, transcript
 from vestry.ceremony import events as e
 from vestry.ceremony.script import Script
-from vestry.errors import Stopped
+from vestry.errors import InputRejected, Stopped
 from vestry.tokens import attestation
 from vestry.tokens.process import Pkcs11Source
 from vestry.tokens.token import Pin
 
+VERIFIER = Path(__file__).parents[1] / "standalone_verifier.py"
 Make = Callable[..., tuple[Script, dict[str, bytes]]]
 
 
@@ -80,6 +83,11 @@ def test_two_of_five_holders_on_yubikeys(
     assert replays(tmp_path / "c")
     bundle = tmp_path / "c" / "bundles" / "root"
     assert (bundle / "certificates" / f"{keys['alice-root'].keyid}.pem").read_text().count("BEGIN CERTIFICATE") >= 2
+    assert (tmp_path / "c" / "inputs" / "anchors.pem").read_bytes() == inputs["anchors"]
+    # The devices, too, are told well enough for someone without Vestry's code; the tokens' own files are none of it.
+    check = [sys.executable, "-I", str(VERIFIER), str(tmp_path / "c")]
+    verified = subprocess.run(check, capture_output=True, text=True, check=False)
+    assert verified.returncode == 0, verified.stdout + verified.stderr
     left = tmp_path.rglob("*")
     texts = [p.read_bytes() for p in left if p.is_file()]
     for pin in people.pins.values():
@@ -307,11 +315,21 @@ def test_a_certified_key_is_shown_and_signs(
     source.close()
 
 
+def test_inputs_of_one_name_are_refused(script: Make, tmp_path: Path) -> None:
+    """The ceremony's folder keeps inputs side by side: one would overwrite the other."""
+    script()
+    path = tmp_path / "script" / "pypi-root.toml"
+    online = re.search(r'public_key = "([^"]+)"', path.read_text())
+    assert online is not None
+    text = path.read_text().replace('anchors = "anchors.pem"', f'anchors = "more/{online[1].upper()}"')
+    path.write_text(text)
+    with pytest.raises(InputRejected, match="another input has the same file name"):
+        reading.load(path)
+
+
 def test_reading_an_anchor_that_is_not_pinned(script: Make, tmp_path: Path) -> None:
     """The makers' certificates decide whose proofs count: they are pinned like every input."""
     script()
     (tmp_path / "script" / "anchors.pem").write_text("other")
-    from vestry.errors import InputRejected
-
     with pytest.raises(InputRejected, match=r"anchors\.pem"):
         reading.load(tmp_path / "script" / "pypi-root.toml")

@@ -80,6 +80,8 @@ def files(state: State) -> Iterator[tuple[str, bytes]]:
         yield f"inputs/{Path(state.script.predecessor.path).name}", state.predecessor.raw
     if state.script.online is not None:
         yield f"inputs/{Path(state.script.online.path).name}", state.online.encode()
+    if state.script.anchors is not None:
+        yield f"inputs/{Path(state.script.anchors.path).name}", state.anchors.encode()
     for role in state.documents:
         for name, content in _bundle(state, role).items():
             yield f"bundles/{role}/{name}", content

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn, cast
@@ -181,9 +181,11 @@ def _script(source: Source, data: Mapping[str, Any], text: str, sha256: str) -> 
     targets = _targets(source, data, kind)
     bins = _bins(source, data)
     online, online_scheme = _online(source, data)
-    if online and predecessor and alike(_file(online)) == alike(_file(predecessor)):
-        source.bad(("online", "public_key"), "[online]: both inputs have the same file name", "give one another name")
     anchors = _anchors(source, data)
+    _one_file_each(
+        source,
+        ((("root", "from"), predecessor), (("online", "public_key"), online), (("attestation", "anchors"), anchors)),
+    )
     tokens = read_tokens(source, data, people)
     keys = read_keys(source, data, people, tokens)
     drafted = tuple(r for r, there in (("root", True), ("targets", targets), ("bins", bins)) if there)
@@ -293,6 +295,19 @@ def _online(source: Source, data: Mapping[str, Any]) -> tuple[s.Input | None, st
     item.only(("public_key", "sha256", "scheme"))
     path = _path(item, "public_key", "online.pem")
     return s.Input(ONLINE, path, item.sha256("sha256")), item.choice("scheme", SCHEMES, default="")
+
+
+def _one_file_each(source: Source, inputs: Sequence[tuple[toml_lines.Path, s.Input | None]]) -> None:
+    """The folder of the ceremony keeps them side by side, on media that may not tell upper from lower case."""
+    seen: set[str] = set()
+    for place, given in inputs:
+        if given is None:
+            continue
+        name = alike(_file(given))
+        if name in seen:
+            what = f"[{place[0]}]: another input has the same file name"
+            source.bad(place, what, "give one of them another name")
+        seen.add(name)
 
 
 def _anchors(source: Source, data: Mapping[str, Any]) -> s.Input | None:
