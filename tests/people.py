@@ -64,7 +64,8 @@ class People:
             made = (
                 f"{question.name}-of-{question.person}" if question.name != "new-pin" else f"pin-of-{question.person}"
             )
-            pin = made if len(made) <= question.longest else f"{question.person}5127"[: question.longest]
+            digits = "5127" if question.name == "new-pin" else "9034"
+            pin = made if len(made) <= question.longest else f"{question.person}{digits}"[: question.longest]
             if question.name == "new-pin":
                 self.pins.setdefault(question.person, pin)
                 return Pin(self.pins[question.person])

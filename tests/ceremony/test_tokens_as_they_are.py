@@ -94,6 +94,34 @@ def test_a_reset_is_proved_by_what_the_token_lists(
     assert intent.before == ()
 
 
+def test_the_pin_cannot_unlock_itself(tmp_path: Path, people: People, read: Callable[..., Any], softhsm: Path) -> None:
+    """A PUK that equals the PIN is found by whoever watched the PIN, and a locked token stays locked to nobody."""
+    script, inputs = read(tokens={"Bob": 'security_officer = "holder"'})
+    typed: list[str] = []
+
+    def officer(question: Any) -> Any:
+        if typed:
+            raise Stopped("stopped")
+        typed.append(people.pins["Bob"])
+        return Pin(people.pins["Bob"])
+
+    people.answers = {"new-so-pin": officer}
+    with pytest.raises(Stopped):
+        conductor.conduct(script, inputs, tmp_path / "c", people)
+    assert typed
+    assert any("is the PIN itself" in line for line in people.told)
+    assert "bob" not in {x.token for x in recorded(tmp_path / "c", e.InitialiseIntended)}
+
+
+def test_check_passes_over_a_token_that_no_key_names(tmp_path: Path, read: Callable[..., Any], softhsm: Path) -> None:
+    """The order check says so; the look at the tokens must not fall over it."""
+    script, inputs = read()
+    unused = replace(script, keys=tuple(k for k in script.keys if k.token != "bob"))
+    with Bench(unused, tmp_path) as bench:
+        problems = present.look(Case(unused, inputs), bench, day="2026-11-23")
+    assert not [p for p in problems if "bob" in p.text]
+
+
 def _stop_at(people: People, person: str) -> Callable[[Any], Any]:
     def answer(question: Any) -> Any:
         if question.person == person:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import warnings
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,7 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
-from vestry.tokens import attestation, attestation_rules
+from vestry.tokens import attestation, attestation_rules, certificates
 from vestry.tokens.attestation import Anchors, Attestation, Maker, verify
 
 PIV, HSM, OPENPGP = "1.3.6.1.4.1.41482.3.", "1.3.6.1.4.1.41482.4.", "1.3.6.1.4.1.41482.5."
@@ -272,6 +273,19 @@ def test_roca_is_found_by_firmware_and_by_modulus(world: World) -> None:
         product *= prime
     made = (product * 12345 + pow(65537, 77, product)) * (product * 54321 + pow(65537, 99, product))
     assert attestation_rules.has_roca_fingerprint(made)
+
+
+def test_a_certificate_of_an_impossible_version_is_none(world: World) -> None:
+    """The library says so with an error of its own kind, which must not reach a person as a fault of the program."""
+    version = b"\xa0\x03\x02\x01"
+    der = world.root.der.replace(version + b"\x02", version + b"\x05", 1)
+    assert der != world.root.der
+    text = f"-----BEGIN CERTIFICATE-----\n{base64.encodebytes(der).decode()}-----END CERTIFICATE-----\n"
+    with pytest.raises(ValueError, match="not a certificate"):
+        certificates.from_pem(text)
+    assert Anchors.from_pem(text) == Anchors()
+    assert certificates.read(der) is None
+    assert codes(verify(der, [der], Anchors.of([der]))) == {"ATTEST-MALFORMED"}
 
 
 @pytest.mark.parametrize("junk", [b"", b"\x30", b"\x30\x80", b"hello", bytes(3000), b"\x30\x82\xff\xff" + bytes(100)])

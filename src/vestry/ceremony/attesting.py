@@ -77,6 +77,6 @@ def admit(state: State, event: e.KeyGenerated | e.KeyTaken, key: Key) -> None:
         raise Refused(
             judged.sentence,
             where=f"key '{event.key}'",
-            do="take another token, or stop and change the script",
+            do="stop; begin a new ceremony with another token for this key, or with a changed script",
             code=CODE,
         )

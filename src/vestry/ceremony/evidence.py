@@ -15,6 +15,7 @@ from vestry.errors import Stopped, VestryError
 from vestry.media import evidence
 from vestry.metadata import intake
 from vestry.metadata.keys import Key
+from vestry.text import printable
 from vestry.tokens import attestation, certificates
 from vestry.tokens.token import Token
 
@@ -98,8 +99,9 @@ def _from_files(room: Room, token: TokenSpec, spec: KeySpec) -> Sequence[bytes]:
         )
         try:
             found = _read(Path(typed).expanduser())
-        except VestryError as error:
-            room.tell(str(error), good=False)
+        except (VestryError, OSError, RuntimeError) as error:  # RuntimeError: no such person's home, as '~nobody/x'
+            why = str(error) if isinstance(error, VestryError) else f"'{printable(typed, 200)}' can't be read"
+            room.tell(why, good=False)
             continue
         if found:
             return found

@@ -14,7 +14,7 @@ from vestry.ceremony.problem import Case, Problem
 from vestry.ceremony.reading import PREDECESSOR
 from vestry.ceremony.script import KeySpec, TokenSpec
 from vestry.ceremony.state import State
-from vestry.errors import TokenTrouble, VestryError
+from vestry.errors import VestryError
 from vestry.metadata import document
 from vestry.text import printable
 from vestry.tokens import capacity, naming, uri
@@ -47,14 +47,16 @@ def _token(case: Case, bench: Bench, index: int, spec: TokenSpec, lengths: Mappi
     line = case.line("tokens", index)
     try:
         token = _find(case, bench, spec)
-        info = token.info
-        kinds = token.kinds()
-    except TokenTrouble as error:
-        found = "TOKEN-NOT-HERE" if error.code in ("E-TOKEN-GONE", "E-MODULE-LOAD") else "TOKEN-TROUBLE"
-        severity = "note" if found == "TOKEN-NOT-HERE" else "stop"
+        if token is not None:
+            yield from _looked_at(case, spec, token, line, lengths)
+    except VestryError as error:
+        here = error.code not in ("E-TOKEN-GONE", "E-MODULE-LOAD")
         text = f"token '{spec.name}' was not looked at: {printable(error.what, 200)}"
-        yield Problem("note" if severity == "note" else "stop", found, line, text)
-        return
+        yield Problem("stop" if here else "note", "TOKEN-TROUBLE" if here else "TOKEN-NOT-HERE", line, text)
+
+
+def _looked_at(case: Case, spec: TokenSpec, token: Token, line: int, lengths: Mapping[str, int]) -> Iterator[Problem]:
+    info, kinds = token.info, token.kinds()
     named = naming.of_holder(spec.holder, spec.name, info)
     if info.tries == "locked" and not spec.erase:
         yield Problem("stop", "TOKEN-LOCKED", line, f"the PIN of {named} is locked")
@@ -69,7 +71,8 @@ def _token(case: Case, bench: Bench, index: int, spec: TokenSpec, lengths: Mappi
             yield from _size(case, place, key, info, named, lengths)
 
 
-def _find(case: Case, bench: Bench, spec: TokenSpec) -> Token:
+def _find(case: Case, bench: Bench, spec: TokenSpec) -> Token | None:
+    """The token, as the ceremony would find it; None where a mistake in the script, told elsewhere, leaves it open."""
     keys = [k for k in case.script.keys if k.token == spec.name]
     if not spec.erase:
         return bench.named(spec)
@@ -77,6 +80,8 @@ def _find(case: Case, bench: Bench, spec: TokenSpec) -> Token:
         return bench.to_initialise(spec, ())[0]
     if spec.serial:
         return bench.by_serial(spec, spec.serial, "")
+    if not keys or PREDECESSOR not in case.inputs:
+        return None
     return bench.holding(spec, predecessor_key(_state(case), keys[0]))
 
 
@@ -106,6 +111,8 @@ def _size(
 ) -> Iterator[Problem]:
     most = capacity.longest_ed25519(info)
     if key.new and key.scheme != _ED25519:
+        return
+    if not key.new and PREDECESSOR not in case.inputs:
         return
     if not key.new and predecessor_key(_state(case), key).scheme != _ED25519:
         return

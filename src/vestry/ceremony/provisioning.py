@@ -95,7 +95,7 @@ def _from_blank(room: Room, spec: TokenSpec, blank: Token) -> None:
         )
     pin = _new_secret(room, spec, info, "new-pin", "PIN")
     try:
-        officer = _officer_secret(room, spec, info)
+        officer = _officer_secret(room, spec, info, pin)
         others = tuple(s for s in room.bench.initialised_serials(spec) if s != info.serial)
         before = tuple(str(o) for o in blank.objects())
         intent = room.record(
@@ -136,7 +136,9 @@ def _prove_reset(room: Room, spec: TokenSpec, intent: int, fresh: TokenInfo, unl
     room.tell(f"{room.describe(spec.name, fresh)} is erased, its PIN is set, and nothing is left on it", good=True)
 
 
-def _new_secret(room: Room, spec: TokenSpec, info: TokenInfo, name: str, what: str) -> Pin:
+def _new_secret(
+    room: Room, spec: TokenSpec, info: TokenInfo, name: str, what: str, *, apart_from: Pin | None = None
+) -> Pin:
     """A new PIN, PUK or SO PIN: within the token's bounds, and in a real ceremony none that others could guess."""
     most = info.pin_most or LONGEST_PIN
     least = min(max(SHORTEST_PIN, info.pin_least), most)
@@ -159,17 +161,19 @@ def _new_secret(room: Room, spec: TokenSpec, info: TokenInfo, name: str, what: s
             )
         )
         flaw = "" if room.state.script.rehearsal else pins.flaw(pin)
+        if apart_from is not None and pin.same_as(apart_from):
+            flaw = "is the PIN itself, which it is to unlock"
         if not flaw:
             return pin
         pin.wipe()
         room.tell(f"This {what} {flaw}. Nothing was set; choose another.", good=False)
 
 
-def _officer_secret(room: Room, spec: TokenSpec, info: TokenInfo) -> Pin:
+def _officer_secret(room: Room, spec: TokenSpec, info: TokenInfo, pin: Pin) -> Pin:
     if spec.security_officer == "forgotten" or spec.use == "software":
         # Nobody, not even its holder, can then reset the PIN unseen; a locked token is a lost token.
         return Pin(secrets.token_hex(8)[: info.pin_most or None])
-    return _new_secret(room, spec, info, "new-so-pin", _OFFICER[info.reset])
+    return _new_secret(room, spec, info, "new-so-pin", _OFFICER[info.reset], apart_from=pin)
 
 
 def _bring_keys(room: Room, name: str, token: Token, unlocked: Unlocked) -> None:

@@ -7,7 +7,7 @@ import base64
 import binascii
 import stat
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -104,13 +104,13 @@ def run(args: argparse.Namespace) -> int:
     return int(ExitStatus.DONE if all(v.ok for v in verdicts) else ExitStatus.DOES_NOT_HOLD)
 
 
-def gather(paths: Iterable[Path]) -> Found:
+def gather(paths: Collection[Path]) -> Found:
     """Certificates and public keys, PEM or DER, in files and folders; a folder's links are not followed.
 
     Raises:
         InputRejected: a path is not there, a file that was named is too large, or there are too many files.
     """
-    found = Found()
+    found, named = Found(), frozenset(paths)
     for count, (path, why) in enumerate(_files(paths)):
         if count == _MOST_FILES:
             raise InputRejected(
@@ -119,7 +119,12 @@ def gather(paths: Iterable[Path]) -> Found:
                 do="name fewer",
                 code="E-ATTEST",
             )
-        nothing = why or _take(found, path, intake.read_file(path, limit=_LIMIT))
+        try:
+            nothing = why or _take(found, path, intake.read_file(path, limit=_LIMIT))
+        except InputRejected as error:
+            if path in named:
+                raise
+            nothing = error.what
         if nothing:
             found.passed_over.append(f"{printable(str(path), 200)}: {nothing}; passed over")
     return found

@@ -101,7 +101,7 @@ class Anchors:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 found = x509.load_pem_x509_certificates(text.encode())
-        except ValueError:
+        except (ValueError, TypeError, x509.InvalidVersion):
             return cls()
         return cls.of(c.public_bytes(serialization.Encoding.DER) for c in found)
 

@@ -66,4 +66,7 @@ def from_pem(text: str) -> bytes:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return x509.load_pem_x509_certificate(text.encode("ascii")).public_bytes(_DER)
+        try:
+            return x509.load_pem_x509_certificate(text.encode("ascii")).public_bytes(_DER)
+        except (TypeError, x509.InvalidVersion) as error:
+            raise ValueError("not a certificate") from error

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pkcs11
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from pkcs11 import MGF, Attribute, KeyType, Mechanism, MechanismFlag, ObjectClass
 from pkcs11.constants import DEFAULT
@@ -332,7 +333,7 @@ def _certified(session: pkcs11.Session, label: str, own_id: bytes) -> _Public | 
             public = x509.load_der_x509_certificate(read(item, Attribute.VALUE) or b"").public_key()
             spki = public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
             return _Public(label, own_id, encodings.kind_of(public), spki, item)
-        except (ValueError, TokenTrouble):
+        except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion, TokenTrouble):
             continue
     return None
 

@@ -64,7 +64,7 @@ def _policy(der: object) -> bytes | None:
         return None
     try:
         found = x509.load_der_x509_certificate(der).extensions.get_extension_for_oid(_POLICY_OID).value
-    except (ValueError, x509.ExtensionNotFound):
+    except (ValueError, TypeError, x509.ExtensionNotFound, x509.DuplicateExtension, x509.InvalidVersion):
         return None
     return found.value if isinstance(found, x509.UnrecognizedExtension) else None
 
