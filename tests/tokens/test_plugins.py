@@ -120,3 +120,14 @@ def test_a_ceremony_on_a_plug_in(sample: Path, tmp_path: Path) -> None:
     erased = [r.event for r in records if isinstance(r.event, e.InitialiseIntended)]
     assert {x.module for x in erased} == {"plug-in sample 1.2"}
     assert {v.verdict for v in replay.replay(records)} <= {"recomputed", "witnessed"}
+
+
+def test_a_plug_in_takes_no_name_of_a_known_module(sample: Path, softhsm: Path) -> None:
+    """A script that names a real module must not be answered by whatever was installed beside it."""
+    points = sample / "vestry_sample-1.2.dist-info" / "entry_points.txt"
+    points.write_text(points.read_text() + "softhsm2 = vestry_sample:broken\n")
+    importlib.invalidate_caches()
+    assert "softhsm2" in plugins.names()
+    source = open_named("softhsm2")
+    assert [t.info.manufacturer for t in source.tokens()] == ["SoftHSM project"]
+    source.close()

@@ -101,10 +101,12 @@ def open_source(path: Path) -> TokenSource:
 def open_named(name_or_path: str) -> TokenSource:
     """The tokens of a PKCS #11 module or of a plug-in (`plugins`), by name, or of a module at an absolute path.
 
+    A plug-in can't take the name of a well-known module.
+
     Raises:
         TokenTrouble: E-MODULE-LOAD, E-MODULE-CRASHED, E-TOKEN-HUNG.
     """
-    if name_or_path in plugins.names():
+    if name_or_path not in KNOWN and name_or_path in plugins.names():
         return plugins.open_plugin(name_or_path)
     return open_source(find_module(name_or_path))
 

@@ -44,7 +44,7 @@ def initialise(library: Library, token: pkcs11.Token, label: bytes, *, so_pin: b
         raise TokenTrouble(
             f"the token was erased, but its PIN was not set ({type(error).__name__})",
             where=str(printable(serial_of(token), 40)),
-            do="initialise it again with the same security officer PIN",
+            do="initialise it again with the same security officer PIN; if nobody knows it, reset it as its maker says",
             code="E-TOKEN-INIT",
             unknown=True,
         ) from None
@@ -110,7 +110,7 @@ def _trouble(returned: int, serial: str, *, blank: bool) -> TokenTrouble:
         return TokenTrouble(
             "the token is not blank, and its security officer PIN is another",
             where=where,
-            do="type the one it has, or take a blank token",
+            do="type the one it has, reset it as its maker says, or take a blank token",
             code="E-TOKEN-INIT",
         )
     if returned in (PIN_INCORRECT, PIN_LEN_RANGE):

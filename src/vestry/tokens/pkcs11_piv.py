@@ -183,7 +183,7 @@ def officer_session(token: pkcs11.Token, management_key: str | None) -> pkcs11.S
     """
     if management_key is None:
         raise TokenTrouble(
-            "this YubiKey's management key is gone: it lived only while the token was being set up",
+            "this YubiKey's management key is gone: it was never kept beyond the run that set it up",
             where=where_of(token),
             do="before it signed anything, reset and erase it again; later, note what cannot be done",
             code="E-TOKEN-OFFICER",
