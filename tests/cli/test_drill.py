@@ -14,13 +14,13 @@ from holders import EXPIRES, holder
 
 from vestry.ceremony import drill
 from vestry.cli.main import main
-from vestry.errors import InputRejected
+from vestry.errors import InputRejected, TokenTrouble
 from vestry.media import bundle
 from vestry.metadata import drafting
 from vestry.metadata.keys import Key
 from vestry.tokens.process import Pkcs11Source
 from vestry.tokens.software import SoftwareSource
-from vestry.tokens.token import KeyKind, Pin
+from vestry.tokens.token import KeyKind, Pin, Token, TokenKey
 
 PIN = "canary drill 7"
 KIND = KeyKind("ecdsa-sha2-nistp256")
@@ -159,3 +159,27 @@ def test_a_device_that_hides_its_keys_is_asked(
     record = tmp_path / "drill.json"
     assert main(["tokens", "--prove", "--module", str(nss_module), "--record", str(record)]) == 0
     assert len(drill.read(record.read_bytes(), where="drill").proved) == 1
+
+
+def test_a_token_that_fails_hides_no_other(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One card pulled out while it is read must not pass the next person's key off as lost."""
+    kind = type(SoftwareSource(desk.tokens).tokens()[0])
+    listed = kind.public_keys
+
+    def pulled(token: Token) -> tuple[TokenKey, ...]:
+        if token.info.serial == "0000000001":
+            raise TokenTrouble("the token is gone", code="E-TOKEN-GONE")
+        return tuple(listed(token))
+
+    monkeypatch.setattr(kind, "public_keys", pulled)
+    assert desk.run(PIN, arguments=("--root", str(desk.bundle))) == 1
+    done = json.loads(desk.record.read_text())
+    assert [p["serial"] for p in done["proved"]] == ["0000000002"]
+    assert len(done["troubles"]) == 1
+    capsys.readouterr()
+    assert main(["tokens", "--software", str(desk.tokens), "--json"]) == 3
+    shown = json.loads(capsys.readouterr().out)
+    assert "0000000002" in [t["serial"] for t in shown["tokens"]]
+    assert any("the token is gone" in json.dumps(t) for t in shown["troubles"])

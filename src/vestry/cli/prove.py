@@ -57,11 +57,17 @@ def run(args: argparse.Namespace) -> int:
         troubles += [str(error) for error in broken]
         for source in found:
             try:
-                for token in source.tokens():
-                    if not args.token or token.info.serial.strip() in args.token:
-                        _token(front, token, wanted, at, proved, troubles)
+                tokens = source.tokens()
             except VestryError as error:
                 if args.module or error.code != "E-MODULE-SERVICE":
+                    _failed(front, error, troubles)
+                continue
+            for token in tokens:
+                if args.token and token.info.serial.strip() not in args.token:
+                    continue
+                try:
+                    _token(front, token, wanted, at, proved, troubles)
+                except VestryError as error:  # one that was pulled out keeps nobody else from the drill
                     _failed(front, error, troubles)
     missing = drill.missing(wanted.keys.values(), proved)
     done = Drill(at, *software(), tuple(proved), missing, tuple(str(printable(t, 400)) for t in troubles))

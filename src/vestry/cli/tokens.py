@@ -32,15 +32,22 @@ def run(args: argparse.Namespace) -> int:
         failed: list[VestryError] = list(troubles)
         for source in found:
             try:
-                listed += [_look(t) for t in source.tokens() if not args.token or t.info.serial.strip() in args.token]
+                tokens = source.tokens()
             except VestryError as error:
                 failed.append(error)
+                continue
+            for token in tokens:
+                try:
+                    if not args.token or token.info.serial.strip() in args.token:
+                        listed.append(_look(token))
+                except VestryError as error:  # the others are still shown
+                    failed.append(error)
     if args.json:
         output.emit({"tokens": [_object(t) for t in listed], "troubles": [error.to_dict() for error in failed]})
     else:
         now = datetime.now(UTC)
-        for token in listed:
-            output.line(*_lines(token, now))
+        for row in listed:
+            output.line(*_lines(row, now))
         if not listed:
             output.narrate("No token is here.")
         output.narrate(*(f"vestry: {error}" for error in failed))
