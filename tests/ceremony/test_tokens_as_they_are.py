@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,11 +15,12 @@ from devices import initialised
 from people import SOFTHSM, People
 from small import P256, script_text
 
-from vestry.ceremony import conductor, order, present, reading, replay, transcript
+from vestry.ceremony import conductor, order, present, provisioning, reading, replay, transcript
 from vestry.ceremony import events as e
 from vestry.ceremony.bench import Bench
 from vestry.ceremony.problem import Case
 from vestry.ceremony.script import Script
+from vestry.ceremony.signing import possession_message
 from vestry.cli.main import main
 from vestry.errors import InputRejected, Stopped
 from vestry.metadata import document
@@ -68,6 +70,8 @@ def test_a_key_that_was_there_takes_part_and_nothing_on_its_token_is_erased(
     assert adopted.serial == serial
     assert any("code signing" in line for line in adopted.holds)
     assert any("another" in line for line in adopted.holds)
+    asked = [q.name for q in people.asked if q.person == "Carol"]
+    assert asked.index("digits") < asked.index("pin"), "a look-alike would have got to know the PIN"
     (taken,) = recorded(tmp_path / "c", e.KeyTaken)
     assert taken.uri == uri
     assert {v.verdict for v in replay.replay(transcript.read(tmp_path / "c" / "transcript.jsonl"))} <= {
@@ -111,6 +115,27 @@ def test_the_pin_cannot_unlock_itself(tmp_path: Path, people: People, read: Call
     assert typed
     assert any("is the PIN itself" in line for line in people.told)
     assert "bob" not in {x.token for x in recorded(tmp_path / "c", e.InitialiseIntended)}
+
+
+def test_an_officer_pin_that_nobody_knows_is_as_long_as_devices_want(
+    tmp_path: Path, people: People, read: Callable[..., Any], softhsm: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A SmartCard-HSM takes 16 hex digits and no others, and says 15 of its user's PIN."""
+    script, inputs = read()
+    seen: list[Pin] = []
+    whole = provisioning._officer_secret
+
+    def watch(room: Any, spec: Any, info: TokenInfo, pin: Pin) -> Pin:
+        made = whole(room, spec, replace(info, pin_most=15), pin)
+        seen.append(Pin(made.reveal().decode()))
+        return made
+
+    monkeypatch.setattr(provisioning, "_officer_secret", watch)
+    people.answers = {"digits": _stop_at(people, "Alice")}
+    with pytest.raises(Stopped):
+        conductor.conduct(script, inputs, tmp_path / "c", people)
+    assert all(re.fullmatch("[0-9a-f]{16}", pin.reveal().decode()) for pin in seen)
+    assert seen
 
 
 def test_check_passes_over_a_token_that_no_key_names(tmp_path: Path, read: Callable[..., Any], softhsm: Path) -> None:
@@ -221,7 +246,7 @@ def test_an_ed25519_token_proves_itself_at_the_length_to_come(
     made = {x.key: x for x in recorded(tmp_path / "c", e.KeyGenerated)}
     root = (tmp_path / "c" / "bundles" / "root" / "unsigned" / "root.json").read_bytes()
     signed = document.read(root, where="root").signed_bytes
-    assert len(bytes.fromhex(made["alice-root"].challenge)) >= len(signed)
+    assert len(possession_message(bytes.fromhex(made["alice-root"].challenge))) == len(signed)
     assert len(bytes.fromhex(made["alice-targets"].challenge)) == 32
 
 

@@ -296,6 +296,43 @@ def test_check_knows_the_yubikeys_that_are_here(
     assert "ecdsa-sha2-nistp384" in told[0]
 
 
+def test_check_counts_a_blank_token_once(
+    tmp_path: Path, script: Make, yubikeys: Bench, softhsm: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One YubiKey for two holders is one too few, and on the day it is too late to buy another."""
+    from vestry.cli.main import main
+
+    script(serial=False)
+    path = str(tmp_path / "script" / "pypi-root.toml")
+    assert main(["check", path, "--json"]) == 0
+    assert not [p for p in json.loads(capsys.readouterr().out)["problems"] if p["code"] == "TOKEN-NOT-HERE"]
+    yubikeys.cards["bob"].remove()
+    main(["check", path, "--json"])
+    told = [p["text"] for p in json.loads(capsys.readouterr().out)["problems"] if p["code"] == "TOKEN-NOT-HERE"]
+    assert told == ["token 'bob' was not looked at: no blank token for 'bob'"]
+
+
+def test_a_yubikey_cut_off_while_it_was_erased(
+    tmp_path: Path, people: People, script: Make, yubikeys: Bench, softhsm: Path
+) -> None:
+    """It keeps its serial, so nobody can tell whether it was erased: the transcript must not say that it was."""
+    made, inputs = script()
+    cut: list[str] = []
+
+    def waiting(what: str, cancel: Any = None) -> None:
+        if "is being erased" in what and not cut:
+            cut.append(what)
+            raise Stopped("the power went")
+
+    people.waiting = waiting  # type: ignore[method-assign]
+    with pytest.raises(Stopped):
+        conductor.conduct(made, inputs, tmp_path / "c", people)
+    conductor.conduct(made, inputs, tmp_path / "c", people)
+    (left,) = recorded(tmp_path / "c", e.IntentAbandoned)
+    assert left.found.startswith("it is there, erased or not, and is erased again: serial 11111111")
+    assert replays(tmp_path / "c")
+
+
 def test_a_certified_key_is_shown_and_signs(
     tmp_path: Path, yubikeys: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from devices import GET_SLOT_LIST, initialised, refused
 
 from vestry.cli.main import main
-from vestry.errors import VestryError
 from vestry.tokens import inventory
 from vestry.tokens.process import Pkcs11Source
-from vestry.tokens.token import TokenInfo
 
 
 def test_a_well_known_name_and_a_path_lead_to_one_module(softhsm: Path) -> None:
@@ -56,8 +55,8 @@ def test_p11_kit_configurations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         inventory.find_module("gone")
 
 
-def test_list_all_tells_tokens_and_troubles(
-    softhsm: Path, tmp_path: Path, shim: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_list_tells_tokens_and_troubles(
+    softhsm: Path, tmp_path: Path, shim: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """One broken module must not hide the tokens of the others."""
     source = Pkcs11Source(inventory.find_module("softhsm2"))
@@ -68,12 +67,10 @@ def test_list_all_tells_tokens_and_troubles(
     monkeypatch.setenv("TROUBLE", f"{GET_SLOT_LIST}:abort")
     wanted = (inventory.find_module("softhsm2"), broken, shim)
     monkeypatch.setattr(inventory, "modules", lambda: wanted)
-    seen = inventory.list_all()
-    assert [s.label for _, s in seen if isinstance(s, TokenInfo)] == ["alice", ""] or [
-        s.label for _, s in seen if isinstance(s, TokenInfo)
-    ] == ["", "alice"]
-    troubles = [(path, error.code) for path, error in seen if isinstance(error, VestryError)]
-    assert troubles == [(broken, "E-MODULE-LOAD"), (shim, "E-MODULE-CRASHED")]
+    assert main(["tokens", "--json"]) == 3
+    seen = json.loads(capsys.readouterr().out)
+    assert sorted(token["label"] for token in seen["tokens"]) == ["", "alice"]
+    assert [trouble["code"] for trouble in seen["troubles"]] == ["E-MODULE-LOAD", "E-MODULE-CRASHED"]
 
 
 def test_a_modules_digest(tmp_path: Path) -> None:

@@ -344,7 +344,7 @@ import sys
 from pathlib import Path
 sys.path = [p for p in sys.path if p]
 import vestry.tokens.software
-from vestry.tokens.inventory import open_source, list_all
+from vestry.tokens.inventory import open_source
 source = open_source(Path({str(shim)!r}))
 source.tokens()
 source.close()

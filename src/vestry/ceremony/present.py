@@ -5,7 +5,7 @@ No PIN is asked for and nothing on a token is changed. What is not here is a not
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from vestry.ceremony import forecast
 from vestry.ceremony.bench import Bench
@@ -35,19 +35,25 @@ def look(case: Case, bench: Bench, *, day: str) -> tuple[Problem, ...]:
         lengths = forecast.lengths(case.script, case.inputs, day=day)
     except (VestryError, KeyError, ValueError):
         lengths = {}  # told by `order.check`
+    taken: set[str] = set()
     return tuple(
         problem
         for index, spec in enumerate(case.script.tokens)
         if spec.use != "software"
-        for problem in _token(case, bench, index, spec, lengths)
+        for problem in _token(case, bench, index, spec, lengths, taken)
     )
 
 
-def _token(case: Case, bench: Bench, index: int, spec: TokenSpec, lengths: Mapping[str, int]) -> Iterator[Problem]:
+def _token(
+    case: Case, bench: Bench, index: int, spec: TokenSpec, lengths: Mapping[str, int], taken: set[str]
+) -> Iterator[Problem]:
+    """Problems of one token; its serial goes into `taken`, since one device is one holder's."""
     line = case.line("tokens", index)
     try:
-        token = _find(case, bench, spec)
+        token = _find(case, bench, spec, taken)
         if token is not None:
+            if token.info.serial:  # SoftHSM makes a new blank one whenever one is taken, and it has no serial
+                taken.add(token.info.serial)
             yield from _looked_at(case, spec, token, line, lengths)
     except VestryError as error:
         here = error.code not in ("E-TOKEN-GONE", "E-MODULE-LOAD")
@@ -71,13 +77,13 @@ def _looked_at(case: Case, spec: TokenSpec, token: Token, line: int, lengths: Ma
             yield from _size(case, place, key, info, named, lengths)
 
 
-def _find(case: Case, bench: Bench, spec: TokenSpec) -> Token | None:
+def _find(case: Case, bench: Bench, spec: TokenSpec, taken: Collection[str]) -> Token | None:
     """The token, as the ceremony would find it; None where a mistake in the script, told elsewhere, leaves it open."""
     keys = [k for k in case.script.keys if k.token == spec.name]
     if not spec.erase:
         return bench.named(spec)
     if any(k.new for k in keys):
-        return bench.to_initialise(spec, ())[0]
+        return bench.to_initialise(spec, taken)[0]
     if spec.serial:
         return bench.by_serial(spec, spec.serial, "")
     if not keys or PREDECESSOR not in case.inputs:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from contextlib import ExitStack
 
 from vestry.ceremony import agenda, evidence, forecast
 from vestry.ceremony import events as e
 from vestry.ceremony.dialogue import Choose, NewSecret
 from vestry.ceremony.room import Room
 from vestry.ceremony.script import KeySpec, ProvisionStep, TokenSpec
-from vestry.ceremony.signing import CHALLENGE_BYTES, prove_possession
+from vestry.ceremony.signing import CHALLENGE_BYTES, possession_message, prove_possession
 from vestry.errors import Stopped, TokenTrouble
 from vestry.metadata.keys import Key
 from vestry.text import printable
@@ -18,6 +19,7 @@ from vestry.tokens import pins, uri
 from vestry.tokens.token import KeyKind, Pin, Token, TokenInfo, TokenKey, Unlocked
 
 SHORTEST_PIN, LONGEST_PIN = 6, 64
+OFFICER_LENGTH = 16  # hex digits: exactly what a SmartCard-HSM wants, and within every other device's bounds
 _OFFICER = {"so-pin": "security officer PIN", "puk": "PUK"}
 
 
@@ -65,6 +67,8 @@ def _go_on(room: Room, spec: TokenSpec, serial: str) -> None:
 def _as_it_is(room: Room, spec: TokenSpec) -> None:
     """Take over a token that the script does not erase: its holder unlocks it, and all that it holds is noted."""
     token = room.bench.named(spec)
+    # Read off the device before the PIN: a look-alike must not get to know it.
+    digits = room.read_serial(spec.name, token.info)
     with room.unlocked(spec.name, token, "It is taken as it is; nothing on it is erased.") as unlocked:
         info = token.info
         holds = tuple(str(o) for o in unlocked.objects())
@@ -80,8 +84,8 @@ def _as_it_is(room: Room, spec: TokenSpec) -> None:
             holds,
         )
         room.record(event, spec.holder)
+        room.record(e.TokenConfirmed(spec.name, info.serial, digits), spec.holder)
         room.tell(f"{room.describe(spec.name, info)} is taken as it is; it lists {len(holds)} objects", good=True)
-        room.confirm_serial(spec.name, token)
         _bring_keys(room, spec.name, token, unlocked)
 
 
@@ -93,9 +97,11 @@ def _from_blank(room: Room, spec: TokenSpec, blank: Token) -> None:
             do="set it up with its maker's tool, and write erase = false in the script",
             code="E-TOKEN-INIT",
         )
-    pin = _new_secret(room, spec, info, "new-pin", "PIN")
-    try:
+    with ExitStack() as secrets_held:
+        pin = _new_secret(room, spec, info, "new-pin", "PIN")
+        secrets_held.callback(pin.wipe)
         officer = _officer_secret(room, spec, info, pin)
+        secrets_held.callback(officer.wipe)
         others = tuple(s for s in room.bench.initialised_serials(spec) if s != info.serial)
         before = tuple(str(o) for o in blank.objects())
         intent = room.record(
@@ -108,14 +114,12 @@ def _from_blank(room: Room, spec: TokenSpec, blank: Token) -> None:
         except TokenTrouble as error:
             abandon(room, intent.n, error, spec.holder)
             raise
-        finally:
-            officer.wipe()
+        officer.wipe()
         with token.unlock(pin) as unlocked:
             _prove_reset(room, spec, intent.n, fresh, unlocked)
+            pin.wipe()
             room.confirm_serial(spec.name, token)
             _bring_keys(room, spec.name, token, unlocked)
-    finally:
-        pin.wipe()
 
 
 def _prove_reset(room: Room, spec: TokenSpec, intent: int, fresh: TokenInfo, unlocked: Unlocked) -> None:
@@ -141,6 +145,8 @@ def _new_secret(
 ) -> Pin:
     """A new PIN, PUK or SO PIN: within the token's bounds, and in a real ceremony none that others could guess."""
     most = info.pin_most or LONGEST_PIN
+    if name == "new-so-pin" and info.reset == "so-pin":
+        most = max(most, OFFICER_LENGTH)  # what a module says of lengths is about the user's PIN
     least = min(max(SHORTEST_PIN, info.pin_least), most)
     why: tuple[str, ...]
     if name == "new-pin":
@@ -172,7 +178,8 @@ def _new_secret(
 def _officer_secret(room: Room, spec: TokenSpec, info: TokenInfo, pin: Pin) -> Pin:
     if spec.security_officer == "forgotten" or spec.use == "software":
         # Nobody, not even its holder, can then reset the PIN unseen; a locked token is a lost token.
-        return Pin(secrets.token_hex(8)[: info.pin_most or None])
+        most = info.pin_most if info.reset == "puk" else 0
+        return Pin(secrets.token_hex(OFFICER_LENGTH // 2)[: most or None])
     return _new_secret(room, spec, info, "new-so-pin", _OFFICER[info.reset], apart_from=pin)
 
 
@@ -272,7 +279,8 @@ def _challenge_length(room: Room, spec: KeySpec) -> int:
     if spec.scheme != "ed25519":
         return CHALLENGE_BYTES
     lengths = forecast.of_state(room.state, spec.roles)
-    return max(CHALLENGE_BYTES, *(lengths.get(role, 0) for role in spec.roles))
+    longest = max(lengths.get(role, 0) for role in spec.roles)
+    return max(CHALLENGE_BYTES, longest - len(possession_message(b"")))
 
 
 def abandon(room: Room, intent: int, error: TokenTrouble, by: str) -> None:

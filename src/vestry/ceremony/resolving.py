@@ -33,12 +33,18 @@ def resolve(room: Room) -> None:
 def _initialise(room: Room, intent: Intent, event: e.InitialiseIntended) -> None:
     spec = room.state.script.token(event.token)
     known = {*event.others, *(f.serial for f in room.state.tokens.values())}
-    strays = [
-        f"serial {t.info.serial}, label '{t.info.label}', {len(t.public_keys())} keys"
-        for t in room.bench.tokens(spec)
-        if t.info.initialised and t.info.serial not in known
-    ]
-    found = f"initialised and not used: {'; '.join(strays)}" if strays else "no token was initialised"
+    here = [t for t in room.bench.tokens(spec) if t.info.initialised]
+    shown = {
+        t.info.serial: f"serial {t.info.serial}, label '{t.info.label}', {len(t.public_keys())} keys" for t in here
+    }
+    strays = [shown[t.info.serial] for t in here if t.info.serial not in {*known, event.serial}]
+    if event.serial in shown:
+        # A device that keeps its serial does not say whether it was erased a moment ago or has always looked like this.
+        found = f"it is there, erased or not, and is erased again: {shown[event.serial]}"
+    elif strays:
+        found = f"initialised and not used: {'; '.join(strays)}"
+    else:
+        found = "no token was initialised"
     _abandon(room, intent, found)
 
 

@@ -173,7 +173,11 @@ class Room:
 
     def confirm_serial(self, name: str, token: Token) -> None:
         """Have the holder read the last characters of the serial, until they are right."""
-        info = token.info
+        digits = self.read_serial(name, token.info)
+        self.record(e.TokenConfirmed(name, token.info.serial, digits), self.holder(name))
+
+    def read_serial(self, name: str, info: TokenInfo) -> str:
+        """The last characters of the serial as the holder reads them off the device, asked for until they are right."""
         while True:
             typed = self.ask(
                 TypeBack(
@@ -184,10 +188,8 @@ class Room:
                 )
             )
             if typed.strip().lower() == serial_digits(info.serial):
-                break
+                return typed.strip().lower()
             self.tell(f"'{typed.strip()}' is not the end of serial {info.serial}. Is it the right token?", good=False)
-        digits = typed.strip().lower()
-        self.record(e.TokenConfirmed(name, info.serial, digits), self.holder(name))
 
     @contextmanager
     def unlocked(self, name: str, token: Token, why: str) -> Iterator[Unlocked]:

@@ -26,7 +26,7 @@ from vestry.tokens.attestation_rules import Finding, finding
 _LIMIT = 1 << 20
 _MOST_FILES = 10_000
 _MOST_LINES = 20
-_DER, _SPKI = serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+_DER = serialization.Encoding.DER
 _CERTIFICATE, _PUBLIC = b"-----BEGIN CERTIFICATE-----", b"-----BEGIN PUBLIC KEY-----"
 _END = b"-----END CERTIFICATE-----"
 

@@ -10,8 +10,7 @@ import ctypes
 from dataclasses import dataclass
 
 OK = 0x00
-FUNCTION_NOT_SUPPORTED = 0x54
-PIN_INCORRECT, PIN_INVALID, PIN_LEN_RANGE, PIN_LOCKED = 0xA0, 0xA1, 0xA2, 0xA4
+PIN_INCORRECT, PIN_LEN_RANGE = 0xA0, 0xA2
 
 LABEL_LENGTH = 32
 # Places in CK_FUNCTION_LIST, counted from the first function after the version.

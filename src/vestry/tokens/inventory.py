@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from vestry.errors import TokenTrouble, VestryError
+from vestry.errors import TokenTrouble
 from vestry.text import printable
 from vestry.tokens import plugins
 from vestry.tokens.process import Pkcs11Source
-from vestry.tokens.token import TokenInfo, TokenSource
+from vestry.tokens.token import TokenSource
 
 _LIBRARIES = ("/usr/lib", "/usr/lib64", "/usr/local/lib", "/opt/homebrew/lib", "/opt/yubico/lib")
 _MULTIARCH = re.compile(r"[a-z0-9_]+-linux-gnu[a-z0-9]*")
@@ -111,30 +111,10 @@ def open_named(name_or_path: str) -> TokenSource:
     return open_source(find_module(name_or_path))
 
 
-def list_all() -> tuple[tuple[Path, TokenInfo | VestryError], ...]:
-    """Every token of every module found, and the trouble of each module that does not work."""
-    return tuple((path, seen) for path in modules() for seen in _look(path))
-
-
 def sha256_of(path: str | Path) -> str:
     """SHA-256 of a module's file, in hexadecimal. What it loads besides is not in it."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _look(path: Path) -> Iterator[TokenInfo | VestryError]:
-    try:
-        source = open_source(path)
-    except VestryError as error:
-        yield error
-        return
-    try:
-        for token in source.tokens():
-            yield token.info
-    except VestryError as error:
-        yield error
-    finally:
-        source.close()
 
 
 def _folders() -> tuple[Path, ...]:
