@@ -14,7 +14,7 @@ from holders import EXPIRES, holder
 
 from vestry.ceremony import drill
 from vestry.cli.main import main
-from vestry.errors import InputRejected, TokenTrouble
+from vestry.errors import InputRejected, NotTrusted, TokenTrouble
 from vestry.media import bundle
 from vestry.metadata import drafting
 from vestry.metadata.keys import Key
@@ -66,6 +66,27 @@ def test_a_drill_proves_the_roots_keys_and_names_the_missing(desk: Desk, capsys:
     done = drill.read(desk.record.read_bytes(), where="drill")
     assert {p.keyid for p in done.proved} == {k.keyid for k in desk.keys.values()}
     assert PIN not in desk.record.read_text()
+
+
+def test_a_record_is_verified_by_someone_else(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    """A record that only the machine that made it can check proves nothing to an auditor."""
+    assert desk.run(PIN, PIN, arguments=("--root", str(desk.bundle))) == 1
+    capsys.readouterr()
+    assert main(["verify", str(desk.record)]) == 1
+    told = capsys.readouterr().out
+    assert "2 keys signed, 1 missing" in told
+    assert f"NO   key {desk.cleo.keyid} did not sign" in told
+    assert f"ok   key {desk.keys['ada'].keyid} on" in told
+    assert main(["verify", str(desk.record), "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["missing"] == [desk.cleo.keyid]
+    value = json.loads(desk.record.read_bytes())
+    value["missing"] = []
+    desk.record.write_text(json.dumps(value))
+    assert main(["verify", str(desk.record)]) == 0, "who was missing is the record's word; proofs are not"
+    value["proved"][0]["proof"] = value["proved"][1]["proof"]
+    desk.record.write_text(json.dumps(value))
+    assert main(["verify", str(desk.record)]) == 1
+    assert "does not hold" in capsys.readouterr().err
 
 
 def test_without_a_root_every_key_here_signs(desk: Desk) -> None:
@@ -126,7 +147,7 @@ def test_a_changed_record_does_not_hold(desk: Desk) -> None:
         change(changed)
         if changed == good:
             continue
-        with pytest.raises(InputRejected):
+        with pytest.raises((InputRejected, NotTrusted)):
             drill.read(json.dumps(changed).encode(), where="drill")
 
 

@@ -12,13 +12,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from vestry.ceremony.signing import CHALLENGE_BYTES, possession_message, prove_possession
-from vestry.errors import InputRejected, VestryError
+from vestry.errors import InputRejected, NotTrusted, VestryError
 from vestry.metadata import intake
 from vestry.metadata.keys import Key
 from vestry.tokens.token import TokenInfo, TokenKey, Unlocked
 
 FORMAT = 1
 _KIND = "vestry drill"
+MARK = json.dumps(_KIND).encode()
+"""Stands in every record."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,8 @@ def read(raw: bytes, *, where: str) -> Drill:
     """Read a record, and verify every proof in it.
 
     Raises:
-        InputRejected: it is no such record, or a proof in it does not hold.
+        InputRejected: it is no such record.
+        NotTrusted: a proof in it does not hold.
     """
     value = intake.parse(raw, where=where)
     try:
@@ -125,7 +128,7 @@ def read(raw: bytes, *, where: str) -> Drill:
     except (KeyError, TypeError, ValueError, AttributeError, VestryError):
         raise InputRejected("this is not the record of a drill", where=where, code="E-DRILL") from None
     if broken:
-        raise InputRejected(
+        raise NotTrusted(
             f"the proof of key {broken[0].keyid[:8]} does not hold",
             where=where,
             do="someone changed the record; hold the drill again",

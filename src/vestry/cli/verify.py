@@ -1,4 +1,4 @@
-"""``vestry verify``: do signatures, thresholds and chains hold."""
+"""``vestry verify``: do signatures, thresholds and chains hold; and the proofs of a drill."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from vestry.cli import output
+from vestry.cli import output, verify_drill
 from vestry.cli.documents import NO_KEYS, GivenKeys, bundle_folder, given_keys
 from vestry.cli.review import decided_by, of_bundle, of_files, only_layouts
 from vestry.errors import ExitStatus, InputRejected
@@ -53,6 +53,8 @@ class Verdict:
 
 def run(args: argparse.Namespace) -> int:
     """Verify; 1 where anything does not hold."""
+    if len(args.paths) == 1 and verify_drill.is_record(Path(args.paths[0])):
+        return verify_drill.run(Path(args.paths[0]), as_json=args.json)
     now, given = datetime.now(UTC), given_keys(args.key, args.threshold)
     verdicts = [v for paths in _groups(args.paths) for v in path_verdicts(paths, now, given, limit=args.limit)]
     ok = all(v.ok for v in verdicts)
