@@ -3,12 +3,13 @@
 #   make test       all tests          make lint    style, types and floors
 #   make bench      ratios against peers, measured in one run
 #   make fuzz       hostile input at every door, for ten minutes of CPU
+#   make kit        a folder for a stick, for machines without a network, in dist/
 #   make lock       resolve the dependencies anew and write requirements/*.lock
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help rehearse test lint bench fuzz lock system clean
+.PHONY: help rehearse test lint bench fuzz kit lock system clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -18,7 +19,7 @@ SYSTEM := softhsm2 tmux gcc python3-venv pcscd vsmartcard-vpcd ykcs11 yubico-piv
 WORKERS ?= auto
 
 help:
-	@sed -n '2,6s/^#   /  /p' Makefile
+	@sed -n '2,7s/^#   /  /p' Makefile
 
 # The environment, from nothing. Debian ships Python without ensurepip, so this is the one step that may need a package.
 $(BIN)/pip:
@@ -68,7 +69,7 @@ test: system
 lint: $(VENV)/.dev $(VENV)/.vestry
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy --strict src
+	$(BIN)/mypy --strict
 	$(BIN)/lint-imports
 
 bench: $(VENV)/.vestry
@@ -78,12 +79,16 @@ FUZZ ?= 600
 fuzz: $(VENV)/.dev $(VENV)/.vestry
 	$(BIN)/python tests/fuzz/fuzz.py $(FUZZ)
 
+kit: $(VENV)/.dev $(VENV)/.vestry
+	@$(BIN)/python kit/build.py
+
 # Hashes of every file of each release, for any platform and Python from 3.11 on; no address of any index.
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	--no-emit-index-url --no-emit-find-links --no-annotate $(LOCK_OPTIONS)
 
 lock: $(VENV)/.dev
 	$(LOCK) --group pyproject.toml:build -o requirements/build.lock
+	$(LOCK) --group pyproject.toml:installer -o requirements/installer.lock
 	$(LOCK) pyproject.toml -o requirements/runtime.lock
 	$(LOCK) pyproject.toml --group pyproject.toml:dev -o requirements/dev.lock
 
