@@ -55,8 +55,9 @@ def main() -> int:
         print("kit: what is not committed is not in it", file=sys.stderr)
     digest = hashlib.sha256((made / _SUMS).read_bytes()).hexdigest()
     print(f"{made}\n\nSHA-256 of its {_SUMS}; whoever builds the same commit reads the same:")
-    print("  " + " ".join(group_hex(digest)))
-    print("  " + " ".join(words(digest)))
+    spoken, written = words(digest), group_hex(digest)
+    print(*("  " + " ".join(written[at : at + 8]) for at in range(0, len(written), 8)), sep="\n")
+    print(*("  " + " ".join(spoken[at : at + 4]) for at in range(0, len(spoken), 4)), sep="\n")
     return 0
 
 

@@ -40,5 +40,6 @@ trap - EXIT
 
 say "Vestry is in $into. The digest above, as words:"
 "$into/bin/python" -I -c 'import hashlib, pathlib; from vestry.text import words
-print("  " + " ".join(words(hashlib.sha256(pathlib.Path("SHA256SUMS").read_bytes()).hexdigest())))' >&2
+said = words(hashlib.sha256(pathlib.Path("SHA256SUMS").read_bytes()).hexdigest())
+print(*("  " + " ".join(said[at : at + 4]) for at in range(0, len(said), 4)), sep="\n")' >&2
 printf '%s\n' "$into/bin/vestry rehearse"
