@@ -90,6 +90,7 @@ lock: $(VENV)/.dev
 	$(LOCK) --group pyproject.toml:build -o requirements/build.lock
 	$(LOCK) --group pyproject.toml:installer -o requirements/installer.lock
 	$(LOCK) pyproject.toml -o requirements/runtime.lock
+	$(LOCK) pyproject.toml --extra scan -c requirements/runtime.lock -o requirements/scan.lock
 	$(LOCK) pyproject.toml --group pyproject.toml:dev -o requirements/dev.lock
 
 clean:

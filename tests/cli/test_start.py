@@ -10,7 +10,7 @@ import pytest
 
 from vestry.cli.main import VERBS, help_text, main
 
-HEAVY = ("textual", "rich", "tuf", "securesystemslib", "cryptography", "pkcs11", "qrcode", "orjson")
+HEAVY = ("textual", "rich", "tuf", "securesystemslib", "cryptography", "pkcs11", "segno", "orjson")
 
 
 def loaded(arguments: list[str], cwd: Path, watched: tuple[str, ...]) -> tuple[int, set[str]]:

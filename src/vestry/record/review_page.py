@@ -9,9 +9,7 @@ from collections.abc import Iterable, Iterator
 from html import escape
 from string import Template
 
-import qrcode
-from qrcode.constants import ERROR_CORRECT_M
-
+from vestry.media import qr
 from vestry.metadata import canonical
 from vestry.metadata.changes import DANGEROUS, Change
 from vestry.metadata.review import Review
@@ -96,10 +94,7 @@ def _digest(digest: str) -> Iterator[str]:
 
 def qr_svg(digest: str) -> str:
     """``SHA256:HEX`` as a QR code, level M, drawn as one path."""
-    code = qrcode.QRCode(error_correction=ERROR_CORRECT_M, border=_LIGHT)
-    code.add_data(f"SHA256:{digest.upper()}")
-    code.make(fit=True)
-    modules = code.get_matrix()
+    modules = qr.matrix(f"SHA256:{digest.upper()}", border=_LIGHT, level="m")
     path = "".join(f"M{x} {y}h1v1h-1z" for y, row in enumerate(modules) for x, dark in enumerate(row) if dark)
     side = len(modules)
     return (

@@ -174,7 +174,7 @@ def trouble_dialog(error: VestryError, meaning: str, glyphs: Glyphs) -> Dialog:
 def digest_dialog(digest: str, glyphs: Glyphs) -> Dialog:
     """A digest whole: as a QR code where one fits on this screen, and in hex and words below it."""
     modules = qr.matrix(digest)
-    columns, _ = qr.size(modules, glyphs)
+    columns, _ = qr.size(len(modules), glyphs)
 
     def text(width: int) -> list[Line]:
         rows: list[Line] = []

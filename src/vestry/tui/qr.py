@@ -1,33 +1,33 @@
-"""A digest as a QR code (ISO/IEC 18004), drawn with half blocks or, on poorer fonts, with whole reversed cells."""
+"""A QR code as lines: half blocks, two modules a cell, or on poorer fonts reversed spaces, two cells a module."""
 
 from __future__ import annotations
 
-import qrcode
-from qrcode.constants import ERROR_CORRECT_L
-
+from vestry.media import qr
+from vestry.media.qr import Matrix
 from vestry.tui.glyphs import Glyphs
 from vestry.tui.lines import Line, Span, line
 
-_BORDER = 2
 _HALVES = {(False, False): " ", (False, True): "▄", (True, False): "▀", (True, True): "█"}
 """By whether the upper and the lower module are light."""
 
 
-def matrix(digest: str) -> list[list[bool]]:
-    """Dark modules of ``SHA256:HEX`` in alphanumeric mode, level L, with a border of two light ones."""
-    code = qrcode.QRCode(error_correction=ERROR_CORRECT_L, border=_BORDER)
-    code.add_data(f"SHA256:{digest.upper()}")
-    code.make(fit=True)
-    return [[bool(cell) for cell in row] for row in code.get_matrix()]
+def matrix(digest: str) -> Matrix:
+    """The code of ``SHA256:HEX``."""
+    return qr.matrix(f"SHA256:{digest.upper()}")
 
 
-def size(modules: list[list[bool]], glyphs: Glyphs) -> tuple[int, int]:
-    """Columns and rows that it takes."""
-    side = len(modules)
+def size(side: int, glyphs: Glyphs) -> tuple[int, int]:
+    """Columns and rows that a code of so many modules a side takes, its border among them."""
     return (side, (side + 1) // 2) if glyphs.half_blocks else (2 * side, side)
 
 
-def drawn(modules: list[list[bool]], glyphs: Glyphs) -> list[Line]:
+def fitting(columns: int, rows: int, glyphs: Glyphs) -> tuple[int, ...]:
+    """The versions, by rising size, that have room in so many columns and rows."""
+    sides = {v: size(qr.side(v) + 2 * qr.BORDER, glyphs) for v in qr.VERSIONS}
+    return tuple(v for v, (wide, high) in sides.items() if wide <= columns and high <= rows)
+
+
+def drawn(modules: Matrix, glyphs: Glyphs) -> list[Line]:
     """Light modules are painted in white, on black. Half blocks carry two rows each."""
     if not glyphs.half_blocks:
         # Reversed spaces need no font at all.

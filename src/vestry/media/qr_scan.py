@@ -1,0 +1,144 @@
+"""What QR codes say in pictures, folders of them, videos, and before a camera; with the extra ``vestry[scan]`` alone.
+
+PyAV decodes pictures as videos of one frame, so that there is one decoder for all; zxing-cpp finds the codes. Both are
+given bounded work: a picture of more than 50 million pixels is refused before it is decoded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vestry.errors import InputRejected, MediumTrouble
+from vestry.text import printable
+
+if TYPE_CHECKING:
+    import av
+    from av.container import InputContainer
+
+PIXELS_LIMIT = 50_000_000
+FILES_LIMIT = 10_000
+
+_CAMERA = "v4l2"
+
+
+def available() -> None:
+    """Whether pictures can be read here.
+
+    Raises:
+        InputRejected: the extra is not installed.
+    """
+    try:
+        import av  # noqa: F401, PLC0415 - an extra: nothing else may need it
+        import zxingcpp  # noqa: F401, PLC0415
+    except ImportError as error:
+        raise InputRejected(
+            "reading pictures needs zxing-cpp and av, which are not installed",
+            where="qr read",
+            do="install vestry[scan]: pip install --require-hashes -r requirements/scan.lock",
+            code="E-QR-SCAN",
+        ) from error
+
+
+def files_in(path: Path) -> list[Path]:
+    """The files to look at: `path`, or what lies in it, by name. Dot files and folders in it are passed over.
+
+    Raises:
+        InputRejected: it is not there, or too many files are.
+        MediumTrouble: the folder can't be read.
+    """
+    where = printable(str(path), 200)
+    if not path.exists():
+        raise InputRejected("there is nothing here", where=where, do="check the path", code="E-QR-NONE")
+    if not path.is_dir():
+        return [path]
+    try:
+        found = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
+    except OSError as error:
+        raise MediumTrouble(
+            f"the folder cannot be read ({error.strerror})", where=where, do="check the drive", code="E-DRIVE-ERROR"
+        ) from error
+    if len(found) > FILES_LIMIT:
+        raise InputRejected(f"more than {FILES_LIMIT:,} files", where=where, do="name the pictures", code="E-QR-NONE")
+    return found
+
+
+def texts(path: Path) -> Iterator[str]:
+    """What the codes in a picture or video say, in the order of its frames.
+
+    Raises:
+        InputRejected: it can't be decoded as either, or its pictures are too large.
+        MediumTrouble: it can't be read.
+    """
+    import av  # noqa: PLC0415
+
+    with _translated(printable(str(path), 200)), path.open("rb") as file, av.open(file, mode="r") as container:
+        yield from _codes(container, printable(str(path), 200))
+
+
+def camera(device: str) -> Iterator[str]:
+    """What the codes before a camera say, until whoever asks stops asking.
+
+    Raises:
+        MediumTrouble: there is no such camera, or it stopped.
+    """
+    import av  # noqa: PLC0415
+
+    where = printable(device, 200)
+    try:
+        with av.open(device, mode="r", format=_CAMERA) as container:
+            yield from _codes(container, where)
+    except (OSError, ValueError, av.FFmpegError) as error:
+        raise MediumTrouble(
+            f"the camera gives no pictures ({printable(str(error), 100)})",
+            where=where,
+            do="plug it in, or name it: --camera /dev/video1",
+            code="E-QR-CAMERA",
+        ) from error
+
+
+@contextmanager
+def _translated(where: str) -> Iterator[None]:
+    import av  # noqa: PLC0415
+
+    try:
+        yield
+    except av.FFmpegError as error:
+        raise InputRejected(
+            "this is no picture and no video that can be read here",
+            where=where,
+            do="take PNG, JPEG, WebP, MP4 or WebM",
+            code="E-QR-PICTURE",
+        ) from error
+    except OSError as error:
+        raise MediumTrouble(
+            f"cannot read: {error.strerror}", where=where, do="check the drive", code="E-DRIVE-ERROR"
+        ) from error
+
+
+def _codes(container: InputContainer, where: str) -> Iterator[str]:
+    from zxingcpp import BarcodeFormat, BarcodeFormats, read_barcodes  # noqa: PLC0415
+
+    if not container.streams.video:
+        raise InputRejected("there are no pictures in it", where=where, do="take a video", code="E-QR-PICTURE")
+    stream = container.streams.video[0]
+    if stream.width * stream.height > PIXELS_LIMIT:
+        raise InputRejected(
+            f"{stream.width} x {stream.height} pixels are too many", where=where, do="make it smaller",
+            code="E-QR-PICTURE",
+        )  # fmt: skip
+    for frame in container.decode(stream):
+        for code in read_barcodes(_grey(frame), formats=BarcodeFormats(BarcodeFormat.QRCode)):
+            yield code.text
+
+
+def _grey(frame: av.VideoFrame) -> memoryview:
+    grey = frame.reformat(format="gray")
+    plane = grey.planes[0]
+    rows = bytes(plane)
+    if plane.line_size != grey.width:
+        ends = range(0, plane.line_size * grey.height, plane.line_size)
+        rows = b"".join(rows[at : at + grey.width] for at in ends)
+    return memoryview(rows).cast("B", (grey.height, grey.width))
