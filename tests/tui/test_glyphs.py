@@ -40,7 +40,7 @@ def test_a_qr_code_is_drawn_cell_by_cell(tier: glyphs.Glyphs) -> None:
     """Without it the picture could miss a row, and no camera would read it."""
     modules = qr.matrix("ab" * 32)
     rows = ["".join(s.text if s.tone != "cursor" else "██" for s in row) for row in qr.drawn(modules, tier)]
-    columns, lines = qr.size(modules, tier)
+    columns, lines = qr.size(len(modules), tier)
     assert len(rows) == lines
     assert all(len(row) == columns for row in rows)
     if tier.half_blocks:

@@ -204,7 +204,7 @@ def _layout_keys(p: argparse.ArgumentParser) -> None:
 
 def _collect(p: argparse.ArgumentParser) -> None:
     p.add_argument("bundle", metavar="BUNDLE", help="the bundle that gathers")
-    p.add_argument("others", nargs="+", metavar="FROM", help="bundles that came back")
+    p.add_argument("others", nargs="+", metavar="FROM", help="bundles that came back, or signatures by themselves")
 
 
 def _export(p: argparse.ArgumentParser) -> None:
@@ -216,6 +216,23 @@ def _export(p: argparse.ArgumentParser) -> None:
 def _import(p: argparse.ArgumentParser) -> None:
     p.add_argument("source", metavar="FROM", help="a drive or folder that holds a bundle")
     p.add_argument("to", metavar="DEST", help="the bundle to make, or to add signatures to")
+
+
+def _qr(p: argparse.ArgumentParser) -> None:
+    kinds = p.add_subparsers(dest="what", metavar="WHAT", required=True, parser_class=_Parser)
+    shown = _add(kinds, "qr", "show", "show a bundle, a signature or a file as QR codes on the screen")
+    shown.add_argument(
+        "path", metavar="FILE|BUNDLE", help="what to show; a signature is one code, all else many in turn"
+    )
+    read = _add(kinds, "qr", "read", "read QR codes back, and take in what they hold")
+    read.add_argument("paths", nargs="*", metavar="IMAGE|FOLDER|VIDEO", help="pictures, folders of them, videos")
+    read.add_argument(
+        "-o",
+        "--output",
+        metavar="DEST",
+        help="where it goes; signatures may go straight into a bundle (default: qr-NAME or signatures, here)",
+    )
+    read.add_argument("--camera", nargs="?", const="/dev/video0", metavar="DEVICE", help="a camera (/dev/video0)")
 
 
 def _replay(p: argparse.ArgumentParser) -> None:
@@ -244,6 +261,7 @@ _FILL: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "collect": _collect,
     "export": _export,
     "import": _import,
+    "qr": _qr,
     "replay": _replay,
     "record": _record,
     "tokens": _tokens,

@@ -3,20 +3,39 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from vestry.cli import output
 from vestry.cli.documents import open_bundle
 from vestry.errors import ExitStatus
-from vestry.media import bundle
+from vestry.media import bundle, entries, signatures
 from vestry.media.bundle import Bundle, Collected
+from vestry.metadata.document import Signature
 from vestry.text import printable
 
 
 def run(args: argparse.Namespace) -> int:
     """Gather; 0 also where thresholds are not met yet, 1 where a signature was set aside."""
-    collected = bundle.collect(open_bundle(args.bundle), [open_bundle(other) for other in args.others])
+    into = open_bundle(args.bundle)
+    paths = [Path(other) for other in args.others]
+    loose = [(s, printable(str(p), 200)) for p in paths if _is_loose(p) for s in _loose(p)]
+    collected = bundle.collect(into, [open_bundle(str(p)) for p in paths if not _is_loose(p)], loose)
     report(collected, args.json)
     return int(ExitStatus.DOES_NOT_HOLD if collected.set_aside else ExitStatus.DONE)
+
+
+def _is_loose(path: Path) -> bool:
+    """Whether signatures lie there by themselves: one file, or a folder of nothing else."""
+    try:
+        names = [p.name for p in path.iterdir()] if path.is_dir() else [path.name]
+    except OSError:
+        return False  # opening it as a bundle says why
+    return bool(names) and all(entries.is_signature(name) for name in names)
+
+
+def _loose(path: Path) -> list[Signature]:
+    files = entries.signature_files(path).values() if path.is_dir() else [path]
+    return [signatures.read(file) for file in files]
 
 
 def report(collected: Collected, as_json: bool) -> None:

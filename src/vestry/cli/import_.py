@@ -9,19 +9,24 @@ from vestry.cli import collect, output
 from vestry.cli.documents import bundle_folder, open_bundle
 from vestry.errors import ExitStatus
 from vestry.media import bundle
+from vestry.media.bundle import Bundle
 from vestry.text import printable
 
 
 def run(args: argparse.Namespace) -> int:
     """Copy what was read and checked, never the files themselves; add to a bundle that is there."""
-    source = open_bundle(args.source)
-    there = bundle_folder(Path(args.to))
+    return take(open_bundle(args.source), Path(args.to), args.json)
+
+
+def take(source: Bundle, to: Path, as_json: bool) -> int:
+    """Make the bundle `to` of `source`, or add its signatures to the bundle that is there."""
+    there = bundle_folder(to)
     if there is not None:
         collected = bundle.collect(bundle.open_bundle(there), [source])
-        collect.report(collected, args.json)
+        collect.report(collected, as_json)
         return int(ExitStatus.DOES_NOT_HOLD if collected.set_aside else ExitStatus.DONE)
     made = bundle.create(
-        Path(args.to),
+        to,
         role=source.role,
         unsigned=source.document.raw,
         trusted=source.trusted.raw if source.trusted is not None else None,
@@ -29,10 +34,10 @@ def run(args: argparse.Namespace) -> int:
         repository=source.repository,
     )
     collected = bundle.collect(made, [source])
-    if not args.json:
+    if not as_json:
         output.line(
             f"{printable(made.role, 40)} v{made.document.version} is in {printable(str(made.path), 200)}, digest:",
             *output.digest_lines(made.document.digest),
         )
-    collect.report(collected, args.json)
+    collect.report(collected, as_json)
     return int(ExitStatus.DOES_NOT_HOLD if collected.set_aside else ExitStatus.DONE)

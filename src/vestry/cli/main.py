@@ -28,6 +28,7 @@ VERBS = {
     "collect": "gather signatures from bundles that came back",
     "export": "write a bundle to a drive, and read it back",
     "import": "take a bundle from a drive",
+    "qr": "a bundle or signature as QR codes, and back",
     "replay": "give every event of a transcript its verdict",
     "record": "a transcript, judged, as a paper to keep",
     "tokens": "list tokens and their keys, or have them prove themselves",

@@ -219,3 +219,7 @@ def _report(args: argparse.Namespace, after: Bundle, signature: Signature) -> No
         return
     output.line(f"signed with key {signature.keyid}; it verifies, and is in the bundle")
     output.line(*(f"  {count.sentence}" for count in after.tallies()))
+    file = f"{printable(str(after.path), 200)}/signatures/{signature.keyid}.json"
+    output.narrate(
+        "Send the bundle back, or this signature alone: as its file, or to a camera:", f"  vestry qr show {file}"
+    )

@@ -14,14 +14,13 @@ so copying signature files together, in any order and any number of times, gives
 from __future__ import annotations
 
 import hashlib
-import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from vestry.errors import InputRejected, NotTrusted, Refused
-from vestry.media import description, drives, evidence, names
+from vestry.media import description, drives, evidence, names, signatures
 from vestry.media.description import Description
 from vestry.media.entries import found_files, signature_files
 from vestry.metadata import document, intake
@@ -29,10 +28,6 @@ from vestry.metadata.document import Document, Signature
 from vestry.metadata.thresholds import Authority, Tally, authorities, named, tally, verify_signature
 from vestry.text import printable
 
-# Post-quantum signatures reach 50 kB, which is twice that in hex.
-SIGNATURE_LIMIT = 256 << 10
-
-_HEX = re.compile(r"(?:[0-9a-f]{2})+")
 _SUM_LINE = re.compile(r"([0-9a-f]{64}) [ *]([^\n]+)")
 
 
@@ -111,7 +106,7 @@ def files(
     facts = {name: (len(data), hashlib.sha256(data).hexdigest()) for name, data in fixed.items()}
     said = Description(role, unsigned.version, unsigned.digest, facts, holders or {}, repository)
     found = {"bundle.json": said.encode(), **fixed}
-    found |= {_signature_name(s.keyid): _signature_file(s) for s in signed.signatures}
+    found |= {signatures.name(s.keyid): signatures.encode(s) for s in signed.signatures}
     found |= {evidence.name(keyid): text.encode() for keyid, text in (certificates or {}).items()}
     return found | {drives.SUMS: drives.sums(found)}
 
@@ -224,7 +219,7 @@ def add_signature(bundle: Bundle, signature: Signature, certificates: str = "") 
     if certificates and signature.keyid not in bundle.certificates:
         after = replace(after, certificates={**bundle.certificates, signature.keyid: certificates})
         drives.write_file(bundle.path / evidence.name(signature.keyid), certificates.encode())
-    drives.write_file(bundle.path / _signature_name(signature.keyid), _signature_file(signature))
+    drives.write_file(bundle.path / signatures.name(signature.keyid), signatures.encode(signature))
     # Sums last: until they are there, the signature is in the folder as one that was copied in by hand. They are over
     # the files as they lie there, since another program may have laid out the same JSON in another way.
     found = found_files(bundle.path)
@@ -233,8 +228,9 @@ def add_signature(bundle: Bundle, signature: Signature, certificates: str = "") 
     return after
 
 
-def collect(bundle: Bundle, others: Iterable[Bundle]) -> Collected:
-    """Add the signatures of other bundles of the same document. Any order, any number of times, the same result.
+def collect(bundle: Bundle, others: Iterable[Bundle] = (), loose: Iterable[tuple[Signature, str]] = ()) -> Collected:
+    """Add the signatures of other bundles of the same document, and `loose` ones, each with where it was found. Any
+    order, any number of times, the same result.
 
     A signature that does not verify, or whose key no authority names, is set aside and reported.
 
@@ -245,6 +241,24 @@ def collect(bundle: Bundle, others: Iterable[Bundle]) -> Collected:
     added: list[str] = []
     known: list[str] = []
     aside: list[tuple[str, str, str]] = []
+    valid = {s.keyid for s in bundle.signed_document().signatures}
+    for signature, where, certificates in _came(bundle, others, loose):
+        why = problem(bundle.authorities(), signature, bundle.document)
+        if why:
+            aside.append((signature.keyid, where, why))
+        elif signature.keyid in valid:
+            known.append(signature.keyid)
+        else:
+            bundle = add_signature(bundle, signature, certificates)
+            valid.add(signature.keyid)
+            added.append(signature.keyid)
+    return Collected(bundle, tuple(added), tuple(dict.fromkeys(known)), tuple(aside))
+
+
+def _came(
+    bundle: Bundle, others: Iterable[Bundle], loose: Iterable[tuple[Signature, str]]
+) -> Iterator[tuple[Signature, str, str]]:
+    """Signatures that came back, each with where from, and what vouches for its key."""
     for other in others:
         where = printable(str(other.path), 200)
         if (other.role, other.document.digest) != (bundle.role, bundle.document.digest):
@@ -254,17 +268,8 @@ def collect(bundle: Bundle, others: Iterable[Bundle]) -> Collected:
                 do="collect bundles of one document only",
                 code="E-BUNDLE-OTHER",
             )
-        valid_before = {s.keyid for s in bundle.signed_document().signatures}
-        for signature in other.signatures:
-            why = problem(bundle.authorities(), signature, bundle.document)
-            if why:
-                aside.append((signature.keyid, where, why))
-            elif signature.keyid in valid_before:
-                known.append(signature.keyid)
-            else:
-                bundle = add_signature(bundle, signature, other.certificates.get(signature.keyid, ""))
-                added.append(signature.keyid)
-    return Collected(bundle, tuple(added), tuple(dict.fromkeys(known)), tuple(aside))
+        yield from ((s, where, other.certificates.get(s.keyid, "")) for s in other.signatures)
+    yield from ((s, where, "") for s, where in loose)
 
 
 def problem(who: tuple[Authority, ...], signature: Signature, signed: Document) -> str:
@@ -346,19 +351,7 @@ def _documents(said: Description, contents: Mapping[str, bytes], folder: Path) -
 
 
 def _signatures(paths: Mapping[str, Path]) -> tuple[Signature, ...]:
-    return tuple(_signature(paths[name], _read(paths[name], SIGNATURE_LIMIT)) for name in sorted(paths))
-
-
-def _signature(path: Path, raw: bytes) -> Signature:
-    value = intake.parse(raw, where=_show(path))
-    if not isinstance(value, dict) or sorted(value) != ["keyid", "sig"]:
-        raise _bad(path, "a signature file holds keyid and sig, and nothing else")
-    keyid, sig = value["keyid"], value["sig"]
-    if keyid != path.stem:
-        raise _bad(path, "the file is named after another key than it holds")
-    if not isinstance(sig, str) or not _HEX.fullmatch(sig):
-        raise _bad(path, "sig is not lower-case hex")
-    return Signature(keyid, sig)
+    return tuple(signatures.read(paths[name]) for name in sorted(paths))
 
 
 def _check_sums(bundle: Bundle, found: Mapping[str, Path]) -> None:
@@ -379,7 +372,7 @@ def _check_sums(bundle: Bundle, found: Mapping[str, Path]) -> None:
             raise _bad(path, f"it lists {printable(name, 120)}, which is not there", code="E-BUNDLE-PART")
         if hashlib.sha256(_read(found[name], description.DOCUMENT_LIMIT)).hexdigest() == digest:
             continue
-        held = [s for s in bundle.signatures if _signature_name(s.keyid) == name]
+        held = [s for s in bundle.signatures if signatures.name(s.keyid) == name]
         if not held or problem(who, held[0], bundle.document):
             raise _bad(found[name], f"its SHA-256 is not the one in {drives.SUMS}", code="E-BUNDLE-DIGEST")
 
@@ -400,14 +393,6 @@ def _show(path: Path) -> str:
 
 def _trusted_name(trusted: Document) -> str:
     return f"trusted/{trusted.version}.{names.safe_part(trusted.type)}.json"
-
-
-def _signature_name(keyid: str) -> str:
-    return f"signatures/{keyid}.json"
-
-
-def _signature_file(signature: Signature) -> bytes:
-    return (json.dumps({"keyid": signature.keyid, "sig": signature.sig}, indent=1) + "\n").encode()
 
 
 def _bad(path: Path, what: str, do: str = "copy the bundle again", code: str = "E-BUNDLE") -> InputRejected:

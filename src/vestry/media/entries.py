@@ -42,6 +42,11 @@ def found_files(folder: Path) -> dict[str, Path]:
     return found
 
 
+def is_signature(name: str) -> bool:
+    """Whether a file is named like a signature's."""
+    return _SIGNATURE.fullmatch(name) is not None
+
+
 def signature_files(folder: Path) -> dict[str, Path]:
     """Signature files that lie in a folder of their own, by name.
 
