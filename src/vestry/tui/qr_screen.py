@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from textual import events
 from textual.app import ComposeResult
 from textual.containers import Container
+from textual.geometry import Size
 from textual.timer import Timer
 
 from vestry.errors import InputRejected
@@ -101,11 +102,11 @@ class QrApp(QuietApp[None]):
 
     def on_mount(self) -> None:
         """Begin."""
-        self._lay_out()
+        self._lay_out(self.size)
 
-    def on_resize(self, _: events.Resize) -> None:
+    def on_resize(self, event: events.Resize) -> None:
         """A window of another size has room for another code, whose frames are others."""
-        self._lay_out()
+        self._lay_out(event.size)
 
     def on_key(self, event: events.Key) -> None:
         """Pause, step, go faster or slower, begin again, leave."""
@@ -135,10 +136,10 @@ class QrApp(QuietApp[None]):
         """Ctrl+C leaves too."""
         self.exit()
 
-    def _lay_out(self) -> None:
+    def _lay_out(self, window: Size) -> None:
         before, self._why = self._plan, ""
         try:
-            self._plan = plan(self._content, self._still, self.size.width, self.size.height, self._glyphs)
+            self._plan = plan(self._content, self._still, window.width, window.height, self._glyphs)
         except InputRejected as error:
             self._plan, self._why = None, f"{error.what[:1].upper()}{error.what[1:]}: {error.do}."
         code = self.query_one("#code", LineView)
@@ -220,12 +221,12 @@ class QrApp(QuietApp[None]):
         passed = int(self._before + (0 if self.paused else self._now() - self._since))
         whole = max(4, min(width, 40) - 2)
         filled = min(whole, whole * seen // enough)
-        pace = f"{passed // 60}:{passed % 60:02}, {self._speed} a second"
+        pace = f"{passed // 60}:{passed % 60:02}" + ("" if self.paused else f", {self._speed} a second")
         said = f"{enough} frames are enough, any of them, in any order."
         if seen > enough:
             said = f"{enough} were enough; others make up for those that were missed. Stop when the reader says so."
         return [
-            (Span(f"Frame {seen}", "strong"), Span(f"  {pace}"), Span("  PAUSED" if self.paused else "", "warn")),
+            (Span(f"Frame {seen}  ", "strong"), Span("PAUSED  ", "warn") if self.paused else Span(""), Span(pace)),
             line(f"[{self._glyphs.filled * filled}{self._glyphs.open * (whole - filled)}]"),
             *paragraph(said, width),
         ]
