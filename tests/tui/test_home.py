@@ -23,7 +23,7 @@ async def test_all_choices_are_there(size: tuple[int, int]) -> None:
         assert_whole(app)
         for choice in CHOICES:
             assert choice.name in text_of(app)
-            assert choice.verb in VERBS
+            assert choice.verb.split()[0] in VERBS
         await pilot.press("1")
     assert isinstance(app.return_value, Wanted)
     assert app.return_value.arguments[:2] == ("rehearse", "--into")

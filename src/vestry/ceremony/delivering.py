@@ -37,7 +37,10 @@ def export(room: Room, step: ExportStep, index: int) -> None:
             "export",
             "Name the folder to write to, on the medium that leaves the room.",
             person=room.administrator,
-            details=("It is written, synced, read back and compared.",),
+            details=(
+                "It is written, synced, read back and compared.",
+                "To show a bundle to a camera: vestry qr show BUNDLE, in another terminal.",
+            ),
             default=str(default),
         )
     )
@@ -57,6 +60,7 @@ def take_in(room: Room, step: ImportStep, index: int) -> None:
                 "import",
                 f"Name a folder with signatures of {step.role}, or leave it empty when there are no more.",
                 person=room.administrator,
+                details=("Signatures that came as QR codes: vestry qr read PICTURES -o FOLDER, then name FOLDER.",),
             )
         ).strip()
         if not typed:

@@ -22,6 +22,8 @@ PIXELS_LIMIT = 50_000_000
 FILES_LIMIT = 10_000
 
 _CAMERA = "v4l2"
+# To open a file decodes its first picture already, and a later one may be larger.
+_BOUNDED = {"max_pixels": str(PIXELS_LIMIT)}
 
 
 def available() -> None:
@@ -74,7 +76,11 @@ def texts(path: Path) -> Iterator[str]:
     """
     import av  # noqa: PLC0415
 
-    with _translated(printable(str(path), 200)), path.open("rb") as file, av.open(file, mode="r") as container:
+    with (
+        _translated(printable(str(path), 200)),
+        path.open("rb") as file,
+        av.open(file, mode="r", options=_BOUNDED) as container,
+    ):
         yield from _codes(container, printable(str(path), 200))
 
 
@@ -88,7 +94,7 @@ def camera(device: str) -> Iterator[str]:
 
     where = printable(device, 200)
     try:
-        with av.open(device, mode="r", format=_CAMERA) as container:
+        with av.open(device, mode="r", format=_CAMERA, options=_BOUNDED) as container:
             yield from _codes(container, where)
     except (OSError, ValueError, av.FFmpegError) as error:
         raise MediumTrouble(
@@ -124,11 +130,14 @@ def _codes(container: InputContainer, where: str) -> Iterator[str]:
     if not container.streams.video:
         raise InputRejected("there are no pictures in it", where=where, do="take a video", code="E-QR-PICTURE")
     stream = container.streams.video[0]
-    if stream.width * stream.height > PIXELS_LIMIT:
+    if not stream.width * stream.height:
         raise InputRejected(
-            f"{stream.width} x {stream.height} pixels are too many", where=where, do="make it smaller",
+            f"its pictures have more than {PIXELS_LIMIT:,} pixels, or are damaged",
+            where=where,
+            do="make them smaller",
             code="E-QR-PICTURE",
-        )  # fmt: skip
+        )
+    stream.codec_context.options = _BOUNDED
     for frame in container.decode(stream):
         for code in read_barcodes(_grey(frame), formats=BarcodeFormats(BarcodeFormat.QRCode)):
             yield code.text

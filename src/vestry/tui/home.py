@@ -32,9 +32,13 @@ ABOUT = (
 _LISTED = 6
 
 
+_INSIDE = ("bundle.json", "transcript.jsonl")
+"""Files that stand for the folder they lie in."""
+
+
 @dataclass(frozen=True)
 class Choice:
-    """A line of the menu. `verb` is what runs; `path` asks for one, of which `patterns` find those that lie here."""
+    """A line of the menu. `verb` is what runs, in one word or two; `path` asks for one, `patterns` find those here."""
 
     key: str
     name: str
@@ -45,6 +49,7 @@ class Choice:
     shown: bool = False
 
 
+_PICTURES = tuple(f"*.{ending}" for ending in ("png", "jpg", "jpeg", "webp", "mp4", "mov", "webm"))
 CHOICES = (
     Choice("1", "Rehearse", "a whole practice ceremony; nothing to plug in", "rehearse"),
     Choice(
@@ -69,6 +74,15 @@ CHOICES = (
     ),
     Choice("5", "Tokens", "which are here, and their keys", "tokens"),
     Choice("6", "Preflight", "is this machine fit for a ceremony", "preflight"),
+    Choice(
+        "7",
+        "Show QR codes",
+        "a bundle or signature, for a camera",
+        "qr show",
+        "Bundle or file",
+        ("bundle.json", "*/bundle.json", "*/*/*/bundle.json"),
+    ),
+    Choice("8", "Read QR codes", "pictures or videos of them, into a folder here", "qr read", "Pictures", _PICTURES),
 )
 
 
@@ -122,7 +136,7 @@ class HomeApp(QuietApp[Wanted]):
             self._amiss = "There is no such file or folder." if typed else "Type a path, or take one with the arrows."
             self.query_one("#home", LineView).show(self._text)
             return
-        self.exit(Wanted((self._choice.verb, str(Path(typed).expanduser())), self._choice.shown))
+        self.exit(Wanted((*self._choice.verb.split(), str(Path(typed).expanduser())), self._choice.shown))
 
     async def action_quit(self) -> None:
         """Leave."""
@@ -198,7 +212,7 @@ def found(folder: Path, choice: Choice) -> list[str]:
     paths: list[str] = []
     for pattern in choice.patterns:
         for path in sorted(folder.glob(pattern)):
-            known = path if path.suffix == ".toml" else path.parent
+            known = path.parent if path.name in _INSIDE else path
             if path.is_file() and path.name != "pyproject.toml":
                 paths.append(str(known.relative_to(folder)))
     return list(dict.fromkeys(paths))[:_LISTED]
