@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-LOCKS = ("runtime", "build", "dev")
+LOCKS = ("runtime", "build", "scan", "dev")
 PIN = re.compile(r"^([a-z0-9._-]+)==([^\s;\\]+)", re.MULTILINE)
 
 
@@ -30,7 +30,7 @@ def test_a_lock_names_hashes_and_no_place(repository: Path, lock: str) -> None:
 def test_the_locks_agree(repository: Path) -> None:
     """Tests must run on the very releases that a ceremony runs on."""
     dev = pins(repository, "dev")
-    for lock in ("runtime", "build"):
+    for lock in ("runtime", "build", "scan"):
         for name, version in pins(repository, lock).items():
             assert dev[name] == version
 

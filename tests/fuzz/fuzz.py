@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+import zlib
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +20,8 @@ from securesystemslib.formats import encode_canonical
 
 from vestry.ceremony import reading, transcript
 from vestry.errors import VestryError
+from vestry.media import qr_cargo, qr_text
+from vestry.media.qr_transfer import Receiver
 from vestry.metadata import canonical, changes, document, drafting, intake, layout
 from vestry.metadata.keys import Key
 from vestry.metadata.review import review
@@ -39,6 +42,7 @@ def seeds() -> list[bytes]:
     found = [drafting.root(version=1, expires=NOW.replace(year=2027), roles=roles)]
     found += [b'{"a":[1,{"b":null}],"c":"\\u00e9\\ud83d\\ude00"}', b'{"signatures":[],"signed":{}}', b"[]", b'"\\n"']
     found += [(REPOSITORY / "ceremony-scripts" / n).read_bytes() for n in ("pypi-root.toml", "root-rotation.toml")]
+    found.append(zlib.decompress(qr_cargo.pack({"bundle.json": b"{}", "unsigned/root.json": b"x" * 9})))
     shared = REPOSITORY.parent / "shared" / "data"
     for pattern in ("roots/*/*.json", "vectors/**/*.json", "tuf-on-ci/**/*.json", "pypi-2020-ceremony/*/*.der"):
         found += [p.read_bytes() for p in sorted(shared.glob(pattern)) if p.is_file() and p.stat().st_size < 20_000]
@@ -125,6 +129,15 @@ def door_transcript(raw: bytes) -> None:
     transcript.read(path)
 
 
+def door_qr(raw: bytes) -> None:
+    """Whatever a code says, a frame at most; whatever a transfer holds, files with safe names and nothing besides."""
+    receiver, said = Receiver(), qr_text.base45(raw[:2800])
+    for text in (raw[:4296].decode("latin-1"), f"VQ1{said}", f"VS1{said}"):
+        receiver.take(text)
+    content = zlib.compress(raw, 1)
+    assert qr_cargo.unpack(qr_cargo.pack(qr_cargo.unpack(content))) == qr_cargo.unpack(content)
+
+
 DOORS: list[Callable[[bytes], None]] = [
     door_intake,
     door_document,
@@ -134,6 +147,7 @@ DOORS: list[Callable[[bytes], None]] = [
     door_frame,
     door_text,
     door_transcript,
+    door_qr,
 ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import os
 import random
 import resource
 import struct
@@ -30,6 +31,26 @@ def test_a_video_is_read(tmp_path: Path) -> None:
     for text in qr_scan.texts(video(tmp_path / "film.mp4", [matrix(n) for n in range(3, 3 + SENT.enough + 2)])):
         receiver.take(text)
     assert receiver.contents == {SENT.name: SENT.payload[32:]}
+
+
+def test_a_film_damaged_in_places_is_read_where_it_is_whole(tmp_path: Path) -> None:
+    """Without it one bad frame would cost the whole film."""
+    film = video(tmp_path / "film.mp4", [matrix(n) for n in range(2 * SENT.enough)])
+    data = bytearray(film.read_bytes())
+    data[len(data) // 4 : len(data) // 4 + 20_000] = bytes(20_000)
+    film.write_bytes(data)
+    receiver = Receiver()
+    for text in qr_scan.texts(film):
+        receiver.take(text)
+    assert receiver.contents == {SENT.name: SENT.payload[32:]}
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    """Without it a pipe in the place of a picture would hold the program for ever."""
+    os.mkfifo(tmp_path / "x.png")
+    with pytest.raises(InputRejected, match="E-QR-NONE"):
+        qr_scan.files_in(tmp_path / "x.png")
+    assert qr_scan.files_in(tmp_path) == []
 
 
 def test_a_folder_of_photographs_is_read_by_name(tmp_path: Path) -> None:

@@ -53,11 +53,11 @@ def show(args: argparse.Namespace) -> int:
             }
         )
         return int(ExitStatus.DONE)
-    if args.plain:
+    if args.plain or not sys.stdout.isatty():
         raise InputRejected(
-            "QR codes are drawn on the full screen",
-            where="--plain",
-            do="leave it out, carry the files on a drive (vestry export), or take the frames' text: --json",
+            "QR codes need the full screen of a terminal",
+            where="qr show",
+            do="run it in one without --plain, carry the files on a drive (vestry export), or take the text: --json",
             code="E-USAGE",
         )
     # By name, so that nothing else in this module loads the screen.

@@ -52,15 +52,17 @@ def files_in(path: Path) -> list[Path]:
         MediumTrouble: the folder can't be read.
     """
     where = printable(str(path), 200)
-    if not path.exists():
-        raise InputRejected("there is nothing here", where=where, do="check the path", code="E-QR-NONE")
-    if not path.is_dir():
-        return [path]
     try:
+        if path.is_file():
+            return [path]
         found = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        raise InputRejected(
+            "there is no such file or folder", where=where, do="check the path", code="E-QR-NONE"
+        ) from None
     except OSError as error:
         raise MediumTrouble(
-            f"the folder cannot be read ({error.strerror})", where=where, do="check the drive", code="E-DRIVE-ERROR"
+            f"it cannot be read ({error.strerror})", where=where, do="check the drive", code="E-DRIVE-ERROR"
         ) from error
     if len(found) > FILES_LIMIT:
         raise InputRejected(f"more than {FILES_LIMIT:,} files", where=where, do="name the pictures", code="E-QR-NONE")
@@ -125,6 +127,7 @@ def _translated(where: str) -> Iterator[None]:
 
 
 def _codes(container: InputContainer, where: str) -> Iterator[str]:
+    from av.error import InvalidDataError  # noqa: PLC0415
     from zxingcpp import BarcodeFormat, BarcodeFormats, read_barcodes  # noqa: PLC0415
 
     if not container.streams.video:
@@ -138,9 +141,18 @@ def _codes(container: InputContainer, where: str) -> Iterator[str]:
             code="E-QR-PICTURE",
         )
     stream.codec_context.options = _BOUNDED
-    for frame in container.decode(stream):
-        for code in read_barcodes(_grey(frame), formats=BarcodeFormats(BarcodeFormat.QRCode)):
-            yield code.text
+    seen = 0
+    for packet in container.demux(stream):
+        try:
+            frames = packet.decode()
+        except InvalidDataError:
+            continue  # a camera's film may be damaged in places; the next frame may be whole
+        for frame in frames:
+            seen += 1
+            for code in read_barcodes(_grey(frame), formats=BarcodeFormats(BarcodeFormat.QRCode)):
+                yield code.text
+    if not seen:
+        raise InputRejected("no picture in it can be decoded", where=where, do="take another", code="E-QR-PICTURE")
 
 
 def _grey(frame: av.VideoFrame) -> memoryview:

@@ -182,10 +182,10 @@ class QrApp(QuietApp[None]):
         planned = self._plan
         if planned is None:
             return []
-        text = planned.still if planned.sending is None else planned.sending.text(self.frame)
-        # A still code has the time to be drawn at its best; see `qr.matrix`.
-        modules = qr.matrix(text, version=planned.version, border=planned.border)
-        return drawn(modules, self._glyphs)
+        if planned.sending is None:
+            return drawn(qr.matrix(planned.still, border=planned.border), self._glyphs)
+        text = planned.sending.text(self.frame)
+        return drawn(qr.matrix(text, version=planned.version, border=planned.border), self._glyphs)
 
     def _panel(self, width: int) -> list[Line]:
         rows = paragraph(printable(self._title), width, "accent")
