@@ -16,7 +16,7 @@ from holders import Holder, first_root, holder, next_root, signed
 from pictures import png, video
 
 from vestry.cli.main import main
-from vestry.media import bundle, qr, qr_cargo, qr_text, qr_transfer
+from vestry.media import bundle, qr, qr_cargo, qr_scan, qr_text, qr_transfer
 from vestry.media.bundle import Bundle
 
 READ = ("qr", "read")
@@ -190,3 +190,21 @@ def test_reading_loads_no_screen_and_showing_needs_no_extra(tmp_path: Path, made
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         loaded.append(done.stderr.splitlines()[-1])
     assert loaded == ["[]", "['av', 'zxingcpp']"]
+
+
+def test_a_camera_is_looked_at_until_something_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Any, made: Bundle
+) -> None:
+    """Without it whoever holds the camera would have to know when to stop."""
+    # A film in the camera's place: a camera, too, is a stream of pictures that FFmpeg opens by a format's name.
+    monkeypatch.setattr(qr_scan, "_CAMERA", "mov")
+    shown = frames(run, made.path)
+    film = video(tmp_path / "camera", matrices(shown["frames"] + ["HTTPS://EXAMPLE.ORG"] * 40))
+    looked: list[str] = []
+    real = qr_scan.camera
+    monkeypatch.setattr(qr_scan, "camera", lambda device: (looked.append(t) or t for t in real(device)))
+    run(*READ, "--camera", film, "-o", tmp_path / "holder")
+    assert bundle.open_bundle(tmp_path / "holder").document == made.document
+    assert len(looked) <= shown["enough"] + 2
+    short = video(tmp_path / "short", matrices(shown["frames"][:2]))
+    assert "E-QR-PART" in run(*READ, "--camera", short, status=2)

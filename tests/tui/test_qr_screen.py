@@ -147,7 +147,7 @@ async def test_keys() -> None:
     assert shown.fault is None
 
 
-async def test_nothing_is_shown_faster_than_a_phone_reads() -> None:
+def test_nothing_is_shown_faster_than_a_phone_reads() -> None:
     """Without it two frames would share one picture of a camera that takes thirty a second."""
     assert max(SPEEDS) <= 10
 

@@ -141,7 +141,10 @@ def _not_one(receiver: Receiver) -> InputRejected:
     if under_way:
         parts = ", ".join(f"{p.have} of about {p.enough} frames of transfer {p.name}" for p in under_way)
         return InputRejected(
-            f"only {parts} were read", where=where, do="take more pictures; any frames will do", code="E-QR-PART"
+            f"only {parts} were read",
+            where=where,
+            do="take more, any frames will do, and read all together",
+            code="E-QR-PART",
         )
     if receiver.spoilt:
         return InputRejected(

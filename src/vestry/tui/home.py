@@ -204,7 +204,7 @@ class HomeApp(QuietApp[Wanted]):
             return packed([*arrows, key("Enter", "go"), key("Esc", "back")], width)
         if self._output:
             return packed([key("Space", "next page"), key("PgUp", "back up"), key("Esc", "home")], width)
-        return packed([key("1-6", "choose"), key("Esc", "leave")], width)
+        return packed([key(f"1-{len(CHOICES)}", "choose"), key("Esc", "leave")], width)
 
 
 def found(folder: Path, choice: Choice) -> list[str]:
