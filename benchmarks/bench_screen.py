@@ -89,10 +89,10 @@ async def presses(count: int) -> tuple[dict[str, float], float]:
         await stage.pilot.press("slash")
         await stage.type("9-1.0.tar")
         await stage.pilot.press("enter")
-        assert pane._hunt is not None
-        while not pane._hunt.done:
+        assert pane.list.hunt is not None
+        while not pane.list.hunt.done:
             await asyncio.sleep(0.01)
-        assert len(pane._hunt.hits) == count // 10
+        assert len(pane.list.hunt.hits) == count // 10
         assert view.total > count
         found: dict[str, float] = {}
         for name in KEYS:

@@ -19,7 +19,8 @@ from vestry.metadata.findings import Finding
 from vestry.metadata.keys import Key
 from vestry.metadata.review import Review, review
 from vestry.text import Safe, group_hex, words
-from vestry.tui.review import MANY, ReviewPane, alike, page
+from vestry.tui.review import ReviewPane
+from vestry.tui.review_page import MANY, alike, page
 from vestry.tui.widgets.line_view import LineView
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -120,13 +121,13 @@ async def test_seen_means_painted_and_not_behind_a_panel() -> None:
         await stage.asked()
         pane = stage.app.page.pane
         assert isinstance(pane, ReviewPane)
-        first = len(pane._seen)
+        first = len(pane.list.seen)
         on_screen = sum(change.text[:12] in text_of(stage.app) for change in ROOT.changes if change.danger >= DANGEROUS)
         assert first <= on_screen + len(ROOT.findings)
         await stage.pilot.press("f1")
         await stage.pilot.press("space", "pagedown", "d")
         await stage.pilot.pause()
-        assert len(pane._seen) == first
+        assert len(pane.list.seen) == first
 
 
 async def test_each_finding_gets_its_answer() -> None:
@@ -157,13 +158,13 @@ async def test_the_file_itself_is_one_key_away() -> None:
         await stage.asked()
         pane = stage.app.page.pane
         assert isinstance(pane, ReviewPane)
-        before = len(pane._seen)
+        before = len(pane.list.seen)
         await stage.pilot.press("r")
         await stage.sees('"signatures": []')
         assert_whole(stage.app)
         await stage.pilot.press("space", "space", "y")
         await stage.pilot.pause()
-        assert (len(pane._seen), stage.answers) == (before, [])
+        assert (len(pane.list.seen), stage.answers) == (before, [])
         await stage.pilot.press("r")
         await stage.sees("seen")
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from vestry.cli import output
 from vestry.cli.documents import GivenKeys, bundle_folder, given_keys, read_for_review
+from vestry.cli.run import screen_here
 from vestry.errors import ExitStatus, InputRejected
 from vestry.media import bundle
 from vestry.media.bundle import Bundle
@@ -23,14 +24,20 @@ from vestry.text import printable
 
 def run(args: argparse.Namespace) -> int:
     """Show the review; 1 where a finding stops it."""
-    found = _review(args.documents, given_keys(args.key, args.threshold), args.limit)
+    found, details = _review(args.documents, given_keys(args.key, args.threshold), args.limit)
     if args.html:
         write_file(Path(args.html), "".join(review_page(found)).encode("ascii"))
         output.narrate(f"written: {printable(args.html, 200)}, one page to print")
     if args.json:
+        output.narrate(*details)
         output.emit(found.to_dict())
-    else:
+    elif args.html or args.plain or not screen_here():
+        output.narrate(*details)
         output.line(*render_lines(found, width=width()))
+    else:
+        from vestry.tui.review_app import run_review  # noqa: PLC0415 - only the screen loads Textual
+
+        run_review(found, [text.strip() for text in details])
     return int(ExitStatus.DONE if found.ok else ExitStatus.DOES_NOT_HOLD)
 
 
@@ -70,16 +77,16 @@ def width() -> int:
         return 80
 
 
-def _review(paths: list[str], given: GivenKeys, limit: int) -> Review:
+def _review(paths: list[str], given: GivenKeys, limit: int) -> tuple[Review, list[str]]:
+    """The review, and what its reader must know beside it."""
     now = datetime.now(UTC)
     if len(paths) == 1:
         folder = bundle_folder(Path(paths[0]))
         if folder is not None or Path(paths[0]).is_dir():
             opened = bundle.open_bundle(folder or Path(paths[0]))
             only_layouts(given, "bundle")
-            output.narrate(*decided_by(opened))
-            return of_bundle(opened, now=now)
-        return of_files(read_for_review(Path(paths[0]), limit=limit), None, given, now=now)
+            return of_bundle(opened, now=now), decided_by(opened)
+        return of_files(read_for_review(Path(paths[0]), limit=limit), None, given, now=now), []
     if len(paths) > 2:
         raise InputRejected(
             "review takes a bundle, one document, or an old and a new one", where="review", code="E-USAGE"
@@ -92,7 +99,7 @@ def _review(paths: list[str], given: GivenKeys, limit: int) -> Review:
             do="give two versions of the same role",
             code="E-USAGE",
         )
-    return of_files(new, old, given, now=now)
+    return of_files(new, old, given, now=now), []
 
 
 def of_files(new: Document, old: Document | None, given: GivenKeys, *, now: datetime) -> Review:

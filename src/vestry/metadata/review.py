@@ -52,6 +52,14 @@ class Review:
         """Whether no finding stops it."""
         return all(f.severity != "stop" for f in self.findings)
 
+    @property
+    def step(self) -> str:
+        """``v4 -> v5``, or what there is instead: a first version, or a layout, which has none."""
+        new, old = self.new.version, self.old
+        if not new:
+            return "against the earlier one" if old else "with no earlier one to compare"
+        return f"v{old.version} -> v{new}" if old else f"v{new}, with no earlier version to compare"
+
     def to_dict(self) -> dict[str, Any]:
         """The object of ``vestry review --json``. ``sha256`` is the digest of the canonical bytes that get signed."""
         return {

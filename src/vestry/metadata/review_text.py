@@ -37,12 +37,8 @@ def render_lines(review: Review, width: int = 80) -> tuple[str, ...]:
 
 
 def _head(review: Review, width: int) -> Iterator[str]:
-    new, old = review.new, review.old
-    role = printable(review.role, 200)
-    step = f"v{old.version} -> v{new.version}" if old else f"v{new.version}, with no earlier version to compare"
-    if not new.version:
-        step = "against the earlier one" if old else "with no earlier one to compare"
-    yield from _wrap(f"Review of {role} {step}", width, "", "")
+    new, role = review.new, printable(review.role, 200)
+    yield from _wrap(f"Review of {role} {review.step}", width, "", "")
     yield f"Expires {new.expires:%Y-%m-%d %H:%M:%S} UTC"
     yield ""
     yield from _wrap("Digest of what gets signed (SHA-256), in hex and in words:", width, "", "")
@@ -54,33 +50,53 @@ def _head(review: Review, width: int) -> Iterator[str]:
         yield row.rstrip()
 
 
+def standing(review: Review, tally: Tally) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """The keys of an authority by what they did: words for it, key ids. Words without keys are left out."""
+    # Some tools keep an empty signature as a place for one to come.
+    empty = {s.keyid for s in review.new.signatures if not s.sig}
+    wrong = tuple(i for i in tally.invalid if i not in empty)
+    open_ = tuple(i for i in (*tally.missing, *tally.invalid) if i not in wrong)
+    every = (("signed", tally.valid), ("does not verify", wrong), ("may sign", open_))
+    return tuple((what, tuple(keyids)) for what, keyids in every if keyids)
+
+
+def progress(tally: Tally) -> str:
+    """``2 of 3 of root v4: 1 more needed``, printable."""
+    state = "enough" if tally.met else f"{tally.threshold - len(tally.valid)} more needed"
+    return f"{printable(tally.sentence)}: {state}"
+
+
+def unknown_signers(review: Review) -> str:
+    """What to say where no document here tells who must sign."""
+    if review.new.type == "layout":
+        return "who must sign no document says: give their keys, --key NAME=PEM"
+    return "who must sign is said by a document that is not here"
+
+
+def verdict(review: Review) -> tuple[str, ...]:
+    """Sentences on whether this may be signed; none where no finding stops it."""
+    if review.ok:
+        return ()
+    people = review.policy.overrule
+    whom = f"{people} people" if people > 1 else "one person"
+    more = (f"The script lets {whom} overrule it.",) if people else ()
+    return ("A stop stands: this must not be signed.", *more)
+
+
 def _tallies(review: Review, width: int) -> Iterator[str]:
     yield ""
     yield "Signatures needed:"
     for tally in review.tallies:
-        left = tally.threshold - len(tally.valid)
-        state = "enough" if tally.met else f"{left} more needed"
-        yield from _wrap(f"{printable(tally.sentence)}: {state}", width, "  ", "    ")
-        yield from _keys(review, tally, width)
-    if not review.tallies:
-        who = "is said by a document that is not here"
-        if review.new.type == "layout":
-            who = "no document says: give their keys, --key NAME=PEM"
-        yield from _wrap(f"who must sign {who}", width, "  ", "    ")
-
-
-def _keys(review: Review, tally: Tally, width: int) -> Iterator[str]:
-    # Some tools keep an empty signature as a place for one to come.
-    empty = {s.keyid for s in review.new.signatures if not s.sig}
-    wrong = [i for i in tally.invalid if i not in empty]
-    open_ = [i for i in (*tally.missing, *tally.invalid) if i not in wrong]
-    for what, keyids in (("signed", tally.valid), ("does not verify", wrong), ("may sign", open_)):
-        if keyids:
-            listed = ", ".join(printable(_key(review, keyid)) for keyid in keyids)
+        yield from _wrap(progress(tally), width, "  ", "    ")
+        for what, keyids in standing(review, tally):
+            listed = ", ".join(printable(signer(review, keyid)) for keyid in keyids)
             yield from _wrap(f"{what}: {listed}", width, "    ", "      ")
+    if not review.tallies:
+        yield from _wrap(unknown_signers(review), width, "  ", "    ")
 
 
-def _key(review: Review, keyid: str) -> str:
+def signer(review: Review, keyid: str) -> str:
+    """A key by its holder's name, or by its first digits; not yet printable."""
     label = key_label(keyid, review.names.get(keyid, ""))
     return label[:1].lower() + label[1:]
 
@@ -132,11 +148,7 @@ def _findings(review: Review, width: int) -> Iterator[str]:
     yield f"Findings ({', '.join(f'{n} {s}' for s, n in counts if n)}):"
     for finding in review.findings:
         yield from _wrap(f"{finding.text} [{finding.code}]", width, f"  {finding.severity:<5} ", " " * 8)
-    if not review.ok:
-        yield "A stop stands: this must not be signed."
-        if people := review.policy.overrule:
-            whom = f"{people} people" if people > 1 else "one person"
-            yield f"The script lets {whom} overrule it."
+    yield from verdict(review)
 
 
 def _wrap(text: str, width: int, first: str, then: str) -> list[str]:

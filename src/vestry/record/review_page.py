@@ -10,10 +10,11 @@ from html import escape
 from string import Template
 
 from vestry.media import qr
-from vestry.metadata import canonical
+from vestry.metadata import canonical, members
 from vestry.metadata.changes import DANGEROUS, Change
+from vestry.metadata.findings import Finding
 from vestry.metadata.review import Review
-from vestry.metadata.thresholds import Tally
+from vestry.metadata.review_text import progress, standing, unknown_signers, verdict
 from vestry.metadata.wording import key_label
 from vestry.text import group_hex, printable, words
 
@@ -49,6 +50,7 @@ th.s { width: 18mm }
 .digest { display: flex; flex-wrap: wrap; gap: 6mm; align-items: flex-start; break-inside: avoid }
 .digest svg { width: 38mm; height: 38mm; flex: none } .words { width: auto; table-layout: auto }
 .where { color: #333; font-size: 8pt } .many td { font-size: 8pt; padding: 0 .3em }
+.left-out { border: 1pt solid #000; padding: .3em .6em }
 .stop { border: 2pt solid #000; padding: .3em .6em; font-weight: bold }
 @media print { body { padding: 0; max-width: none } }
 </style>
@@ -56,22 +58,23 @@ th.s { width: 18mm }
 <body>
 """)  # noqa: E501 - the policy is one attribute
 _MANY = 200
+"""From so many changes of a kind on that decide nothing, a page to print leaves out their values, and says so."""
 
 
 def review_page(review: Review) -> Iterator[str]:
     """The page in pieces, in order; together one document in printable ASCII."""
-    new, old = review.new, review.old
+    new = review.new
     role = printable(review.role, 200)
-    step = f"v{old.version} to v{new.version}" if old else f"v{new.version}, with no earlier version to compare"
-    title = _text(f"Review of {role} {step}")
+    title = _text(f"Review of {role} {review.step.replace('->', 'to')}")
     yield _PAGE.substitute(title=title)
     yield f"<h1>{title}</h1>\n<p>Expires {new.expires:%Y-%m-%d %H:%M:%S} UTC.</p>\n"
-    if not review.ok:
-        yield '<p class="stop">A stop stands: this must not be signed.</p>\n'
+    if said := verdict(review):
+        yield f'<p class="stop">{_text(" ".join(said))}</p>\n'
     yield from _digest(new.digest)
     yield from _signing(review)
     yield from _findings(review)
     yield from _changes(review)
+    yield from _ahead(review)
     yield "</body>\n</html>\n"
 
 
@@ -107,35 +110,40 @@ def qr_svg(digest: str) -> str:
 def _signing(review: Review) -> Iterator[str]:
     yield "<h2>Signatures needed</h2>\n"
     if not review.tallies:
-        yield "<p>Who must sign is said by a document that is not here.</p>\n"
+        yield f"<p>{_text(unknown_signers(review))}</p>\n"
     for tally in review.tallies:
-        left = tally.threshold - len(tally.valid)
-        state = "enough" if tally.met else f"{left} more needed"
-        yield f"<h3>{_text(tally.sentence)}: {state}</h3>\n<ul>\n"
-        yield from _keys(review, tally)
+        yield f"<h3>{_text(progress(tally))}</h3>\n<ul>\n"
+        for what, keyids in standing(review, tally):
+            for keyid in keyids:
+                label = _text(key_label(keyid, review.names.get(keyid, "")))
+                yield f"<li>{what}: {label} <code>{_text(printable(keyid))}</code></li>\n"
         yield "</ul>\n"
-
-
-def _keys(review: Review, tally: Tally) -> Iterator[str]:
-    empty = {s.keyid for s in review.new.signatures if not s.sig}
-    wrong = [i for i in tally.invalid if i not in empty]
-    open_ = [i for i in (*tally.missing, *tally.invalid) if i not in wrong]
-    for what, keyids in (("signed", tally.valid), ("does not verify", wrong), ("may sign", open_)):
-        for keyid in keyids:
-            label = _text(key_label(keyid, review.names.get(keyid, "")))
-            yield f"<li>{what}: {label} <code>{_text(printable(keyid))}</code></li>\n"
 
 
 def _findings(review: Review) -> Iterator[str]:
     yield f"<h2>Findings ({len(review.findings):,})</h2>\n"
-    if not review.findings:
+    if review.findings:
+        yield from _found((f, "") for f in review.findings)
+    else:
         yield "<p>None.</p>\n"
-        return
+    if review.silenced:
+        yield f"<h2>Silenced by the script ({len(review.silenced):,})</h2>\n"
+        yield from _found((s.finding, f"; the reason: {_text(s.reason)}") for s in review.silenced)
+
+
+def _found(listed: Iterable[tuple[Finding, str]]) -> Iterator[str]:
     yield '<table>\n<thead><tr><th class="s">Severity</th><th>Finding</th></tr></thead>\n<tbody>\n'
-    for finding in review.findings:
+    for finding, more in listed:
         place = f'<div class="where">{_text(finding.code)} at {_text(finding.where)}</div>'
-        yield f"<tr><td>{_SEVERITY[finding.severity]}</td><td>{_text(finding.text)}{place}</td></tr>\n"
+        yield f"<tr><td>{_SEVERITY[finding.severity]}</td><td>{_text(finding.text)}{more}{place}</td></tr>\n"
     yield "</tbody>\n</table>\n"
+
+
+def _ahead(review: Review) -> Iterator[str]:
+    if review.ahead is not None and review.ahead.sentences:
+        yield "<h2>Looking ahead, once this is published</h2>\n<ul>\n"
+        yield from (f"<li>{_text(sentence)}</li>\n" for sentence in review.ahead.sentences)
+        yield "</ul>\n"
 
 
 def _changes(review: Review) -> Iterator[str]:
@@ -143,32 +151,44 @@ def _changes(review: Review) -> Iterator[str]:
         yield "<h2>Changes</h2>\n<p>Nothing changed.</p>\n"
     dangerous = [c for c in review.changes if c.danger >= DANGEROUS]
     others = [c for c in review.changes if c.danger < DANGEROUS]
-    for title, listed in (("Changes that decide whom or what clients trust", dangerous), ("Other changes", others)):
+    decisive = ("Changes that decide whom or what clients trust", dangerous, True)
+    for title, listed, whole in (decisive, ("Other changes", others, False)):
         if listed:
             yield f"<h2>{title} ({len(listed):,})</h2>\n"
-            yield from _groups(listed)
+            yield from _groups(listed, whole=whole)
 
 
 def _values(change: Change) -> str:
     """Old and new in full, as canonical JSON: a sentence may shorten what it quotes."""
-    sides = (("old", change.old), ("new", change.new))
-    told = [(name, printable(canonical.encode(value).decode())) for name, value in sides if value is not None]
+    sides = zip(("old", "new"), (change.old, change.new), members.told(change), strict=True)
+    told = [
+        (name, printable(canonical.encode(value).decode()) if there else "not there") for name, value, there in sides
+    ]
     return "".join(f'<div class="where">{name}: {_text(text)}</div>' for name, text in told)
 
 
-def _groups(listed: Iterable[Change]) -> Iterator[str]:
+def _groups(listed: Iterable[Change], *, whole: bool) -> Iterator[str]:
     topics: dict[str, list[Change]] = {}
     for change in listed:
         topics.setdefault(_TOPICS.get(change.kind.partition("-")[0], "Fields"), []).append(change)
     for topic, changes in topics.items():
-        many = len(changes) > _MANY
+        short = not whole and len(changes) > _MANY
         yield f"<h3>{topic} ({len(changes):,})</h3>\n"
-        yield '<table class="many">\n' if many else "<table>\n"
+        if short:
+            values = sum(sum(members.told(change)) for change in changes)
+            yield (
+                f'<p class="left-out">This page leaves out {values:,} old and new values of these {len(changes):,} '
+                "changes; each change has its line. All values: vestry review --json, and the full screen "
+                "(vestry review, Enter on a line).</p>\n"
+            )
+        yield '<table class="many">\n' if short else "<table>\n"
         yield '<thead><tr><th class="s">Kind</th><th>Change</th></tr></thead>\n<tbody>\n'
         for change in changes:
             mark = _MARKS.get(change.kind.rpartition("-")[2], "~ changed")
             # The sentence of a target names its path; saying it twice would double a page of millions.
-            place = "" if many and change.path[-1] in change.text else f'<div class="where">{_text(change.where)}</div>'
-            values = "" if many else _values(change)
-            yield f"<tr><td>{mark}</td><td>{_text(change.text)}{place}{values}</td></tr>\n"
+            place = (
+                "" if short and change.path[-1] in change.text else f'<div class="where">{_text(change.where)}</div>'
+            )
+            more = "" if short else _values(change)
+            yield f"<tr><td>{mark}</td><td>{_text(change.text)}{place}{more}</td></tr>\n"
         yield "</tbody>\n</table>\n"

@@ -1,4 +1,4 @@
-"""One change from close by: old and new side by side, or the canonical bytes of both."""
+"""One change from close by: old and new side by side, or the canonical bytes of what the documents themselves hold."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from difflib import SequenceMatcher
 from typing import Any
 
-from vestry.metadata import canonical
-from vestry.metadata.changes import Change
+from vestry.metadata import canonical, members
+from vestry.metadata.changes import Change, where
+from vestry.metadata.members import Side
+from vestry.metadata.review import Review
 from vestry.text import printable
 from vestry.tui.lines import BLANK, Line, Span, Tone, folded, line, paragraph
 
@@ -21,7 +23,8 @@ def side_by_side(change: Change, width: int) -> list[Line]:
     """Old left, new right, each wrapped, nothing cut; one below the other where the screen is narrow. ``*`` marks a
     line that the other side does not have."""
     rows = _head(change, width)
-    old, new = _told(change.old), _told(change.new)
+    there = members.told(change)
+    old, new = _told(change.old, there=there[0]), _told(change.new, there=there[1])
     left, right = _matched(old, new)
     if width < _TWO_COLUMNS:
         for name, side in (("Old", left), ("New", right)):
@@ -40,18 +43,28 @@ def side_by_side(change: Change, width: int) -> list[Line]:
     return rows
 
 
-def canonical_rows(change: Change, width: int) -> list[Line]:
-    """The canonical JSON of old and new, byte for byte; every byte beyond printable ASCII, and the backslash, escaped
-    so that it can be read back: ``\\xNN``, and a doubled backslash."""
+def canonical_rows(change: Change, review: Review, width: int) -> list[Line]:
+    """The canonical JSON of what stands in the old and in the new document, byte for byte as it is signed there.
+
+    Every byte beyond printable ASCII, and the backslash, is escaped so that it can be read back: ``\\xNN``, and a
+    doubled backslash.
+    """
     rows = _head(change, width)
-    for name, value in (("Old", change.old), ("New", change.new)):
-        if value is None:
-            rows += paragraph(f"{name}: nothing", width, "accent")
-            continue
-        raw = canonical.encode(value)
-        rows += paragraph(f"{name}: {len(raw):,} bytes of canonical JSON", width, "accent")
-        rows += [line(text) for text in _hard(escaped(raw), width)]
+    old, new = members.sides(change, review.old.signed if review.old else None, review.new.signed)
+    for name, side in (("Old", old), ("New", new)):
+        rows += _member(name, side, width)
+    if about := members.remark(change):
+        rows += [BLANK, *paragraph(printable(about).replace("\\\\", "\\"), width, "quiet")]
     return rows
+
+
+def _member(name: str, side: Side, width: int) -> list[Line]:
+    if not side.there:
+        return paragraph(f"{name}: not there", width, "accent")
+    raw = canonical.encode(side.value)
+    at = [line(text, "quiet") for text in _hard(f"at {where(side.path)}", width)]
+    head = paragraph(f"{name}: {len(raw):,} bytes of canonical JSON", width, "accent")
+    return [*head, *at, *(line(text) for text in _hard(escaped(raw), width))]
 
 
 def escaped(raw: bytes) -> str:
@@ -64,10 +77,10 @@ def _head(change: Change, width: int) -> list[Line]:
     return [*[line(text, "strong") for text in folded(change.text, width)], *at, BLANK]
 
 
-def _told(value: Any) -> list[str]:
-    """A value line by line, indented, printable."""
-    if value is None:
-        return ["(nothing)"]
+def _told(value: Any, *, there: bool) -> list[str]:
+    """A value line by line, indented, printable. JSON's null is a value; what is absent is none."""
+    if not there:
+        return ["(not there)"]
     if isinstance(value, Mapping):
         value = dict(value)
     text = json.dumps(value, indent=1, ensure_ascii=False, sort_keys=True)

@@ -22,6 +22,15 @@ GENERAL = Help(
     _STOP,
 )
 
+LOOKING = Help(
+    "What changed, what was found and who must sign, from the very bytes that would be signed. Nothing is signed or "
+    "written here.",
+    "Nothing needs to be; a digest that two people compare is read as its words (F3).",
+    "If anything is not meant, do not sign it: ask whoever drafted it. Up and Down move the cursor; Enter folds a "
+    "group, or shows old and new side by side; c shows canonical bytes, r the file. d goes to what was not seen yet, f "
+    "and F to findings; / searches, n and N go on; v shows one kind only. Esc goes back, and leaves.",
+)
+
 _DIGEST = "The two words, read by someone else from their own screen or paper; the holder types what is heard."
 
 TEXTS: Mapping[str, Help] = {

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from vestry.metadata.changes import DANGEROUS, Change
-from vestry.metadata.findings import Finding
+from vestry.metadata.findings import Finding, Silenced
 from vestry.metadata.review import Review
+from vestry.metadata.review_text import progress, signer, standing, unknown_signers, verdict
 from vestry.text import printable, words
 from vestry.tui.lines import BLANK, Line, Span, Tone, folded, hex_rows, line, paragraph, word_rows
 from vestry.tui.outline import Outline, Section
@@ -77,7 +78,8 @@ def sections(review: Review, details: Sequence[str] = ()) -> list[Section]:
     if details:
         found.append(_text([lambda w, d=d: paragraph(d, w, "quiet") for d in details]))  # type: ignore[misc]
     if review.findings:
-        found.append(_heading(f"Findings ({len(review.findings)})", first=not found))
+        found.append(_heading(f"Findings ({len(review.findings):,})", first=not found))
+        found += [_text([lambda w, t=t: paragraph(t, w, "bad", indent=2)]) for t in verdict(review)]  # type: ignore[misc]
         for severity, name in SEVERITIES.items():
             those = [f for f in review.findings if f.severity == severity]
             if those:
@@ -92,6 +94,12 @@ def sections(review: Review, details: Sequence[str] = ()) -> list[Section]:
         found += [_heading(f"Other changes ({len(quiet):,})", first=not found), *_groups(quiet, danger=False)]
     if not review.changes:
         found.append(_heading("Nothing changed", first=not found))
+    if review.ahead is not None and review.ahead.sentences:
+        found.append(_heading("Looking ahead, once this is published", first=False))
+        found.append(_text([lambda w, s=s: paragraph(s, w, indent=2) for s in review.ahead.sentences]))  # type: ignore[misc]
+    if review.silenced:
+        silent = f"Silenced by the script ({len(review.silenced):,})"
+        found.append(Section("silenced", review.silenced, _silenced, _silenced_height, silent))
     found.append(_heading("Who must sign", first=False))
     found.append(_text([_signing(review)]))
     found.append(_heading("The digest of what gets signed, in words", first=False))
@@ -142,10 +150,23 @@ def _signing(review: Review) -> Make:
     def make(width: int) -> list[Line]:
         rows: list[Line] = []
         for count in review.tallies:
-            rows += paragraph(printable(count.sentence).replace("\\\\", "\\"), width, indent=2)
-        return rows or paragraph("A document that is not here says who.", width, indent=2)
+            rows += paragraph(progress(count), width, indent=2)
+            for what, keyids in standing(review, count):
+                listed = ", ".join(printable(signer(review, keyid)) for keyid in keyids)
+                rows += paragraph(f"{what}: {listed}", width, "quiet", indent=4)
+        return rows or paragraph(unknown_signers(review), width, indent=2)
 
     return make
+
+
+def _silenced(silent: Silenced, width: int) -> list[Line]:
+    found = silent.finding
+    text = f"{found.text} [{found.code}]; the reason: {printable(silent.reason)}"
+    return _item(f"{found.severity:<4}  ", "quiet", text, width)
+
+
+def _silenced_height(silent: Silenced, width: int) -> int:
+    return len(_silenced(silent, width))
 
 
 def _finding(finding: Finding, width: int) -> list[Line]:
