@@ -46,7 +46,7 @@ async def test_a_path_is_asked_for_and_checked(tmp_path: Path) -> None:
         await pilot.pause()
         assert "Rehearse" in text_of(app)
         await pilot.press("2", "down", "enter")
-    assert app.return_value == Wanted(("run", "ceremony-scripts/pypi-root.toml"), False)
+    assert app.return_value == Wanted(("run", "ceremony-scripts/pypi-root.toml"))
 
 
 def test_folders_are_named_for_what_they_hold(tmp_path: Path) -> None:
@@ -57,24 +57,6 @@ def test_folders_are_named_for_what_they_hold(tmp_path: Path) -> None:
     by_verb = {c.verb: c for c in CHOICES}
     assert found(tmp_path, by_verb["replay"]) == ["done"]
     assert found(tmp_path, by_verb["run"]) == []
-
-
-@pytest.mark.parametrize("size", SIZES)
-async def test_what_a_verb_said_can_be_read_to_its_end(size: tuple[int, int]) -> None:
-    """Without it the beginning of a long review would have scrolled off a console that keeps nothing."""
-    said = "\n".join(f"line {n} of a review, \x1b[31mwith what should not be in it\u202e" for n in range(99))
-    app = HomeApp(glyphs=FULL, output=said)
-    async with app.run_test(size=size) as pilot:
-        await pilot.pause()
-        assert_whole(app)
-        for _ in range(12):
-            await pilot.press("space")
-        await pilot.pause()
-        assert "line 98 of a review, \\u{1b}[31m" in text_of(app)
-        assert_whole(app)
-        await pilot.press("escape")
-        await pilot.pause()
-        assert "Rehearse" in text_of(app)
 
 
 def test_home_loads_the_screen_and_nothing_else() -> None:

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import pytest
 from stage import SIZES, assert_whole, staged, text_of
-from tui.test_review_screen import ROOT, WARNED, bin_, question
+from tui.test_review_screen import NOW, ROOT, WARNED, bin_, question
 
-from vestry.metadata import canonical
+from vestry.metadata import canonical, document
 from vestry.metadata.changes import Change
+from vestry.metadata.review import Review, review
 from vestry.text import Safe, printable
 from vestry.tui.entry import canonical_rows, escaped, side_by_side
 from vestry.tui.hunt import Hunt
@@ -86,15 +87,30 @@ def test_old_and_new_lose_nothing(width: int) -> None:
     assert ("Old" in rows) == (width < 60)
 
 
+def of_targets(old: object, new: object) -> Review:
+    """A review of two targets documents with these members as ``targets``."""
+    common = {"_type": "targets", "spec_version": "1.0.31", "version": 1, "expires": "2027-11-23T00:00:00Z"}
+    made = [{"signed": {**common, "targets": targets}, "signatures": []} for targets in (old, new)]
+    before, after = (document.read(json.dumps(value).encode(), where="test") for value in made)
+    return review("targets", after, old=before, now=NOW)
+
+
 def test_canonical_bytes_can_be_read_back() -> None:
-    """Without it what is shown as the bytes would not be the bytes."""
-    change = target(7, old={"back\\slash": "\\x41"})
-    rows = [flat(row) for row in canonical_rows(change, 50)]
+    """Without it what is shown as the bytes would not be the bytes that are signed."""
+    one = {"length": 1, "hashes": {"sha256": "00"}, "custom": {"back\\slash": "\\x41", "none": None}}
+    of = of_targets({"a": one}, {"a": {**one, "length": 7, "custom": {HOSTILE: HOSTILE}}})
+    (change,) = of.changes
+    assert change.kind == "target-changed"
+    rows = [flat(row) for row in canonical_rows(change, of, 50)]
     assert all(len(row) <= 50 and row.isascii() and row.isprintable() for row in rows)
     starts = [at for at, row in enumerate(rows) if "bytes of canonical JSON" in row]
     assert len(starts) == 2
-    for value, shown in ((change.old, rows[starts[0] + 1 : starts[1]]), (change.new, rows[starts[1] + 1 :])):
+    assert rows[starts[0] + 1] == rows[starts[1] + 1] == "at targets/a"
+    assert of.old is not None
+    sides = ((of.old, change.old, rows[starts[0] + 2 : starts[1]]), (of.new, change.new, rows[starts[1] + 2 :]))
+    for whole, value, shown in sides:
         raw = canonical.encode(value)
+        assert b'{"a":' + raw + b"}" in whole.signed_bytes
         assert "".join(shown) == escaped(raw)
         assert "".join(shown).encode().decode("unicode_escape").encode("latin-1") == raw
         assert json.loads(raw.decode(), strict=False) == value
@@ -125,7 +141,9 @@ def test_a_search_never_holds_a_key_up() -> None:
 async def test_search_filter_fold_and_close_up(size: tuple[int, int]) -> None:
     """Without it one line among a million could only be found by paging."""
     many = (*ROOT.changes, *(target(n) for n in range(3000)))
-    async with staged(question(replace(WARNED, changes=many)), size=size) as stage:
+    listed = {c.path[1]: c.new for c in many if c.path[0] == "targets"}
+    with_targets = replace(WARNED.new, signed={**WARNED.new.signed, "targets": listed})
+    async with staged(question(replace(WARNED, changes=many, new=with_targets)), size=size) as stage:
         await stage.asked()
         pane = stage.app.page.pane
         assert isinstance(pane, ReviewPane)
@@ -144,7 +162,7 @@ async def test_search_filter_fold_and_close_up(size: tuple[int, int]) -> None:
         await stage.sees("10 of 10")
         assert "> + added    Target targets/file-0002999 is new" in text_of(stage.app)
         await stage.pilot.press("enter")
-        await stage.sees("(nothing)")
+        await stage.sees("(not there)")
         assert_whole(stage.app)
         await stage.pilot.press("c")
         await stage.sees("bytes of canonical JSON")

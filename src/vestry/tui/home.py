@@ -46,7 +46,6 @@ class Choice:
     verb: str
     path: str = ""
     patterns: tuple[str, ...] = ()
-    shown: bool = False
 
 
 _PICTURES = tuple(f"*.{ending}" for ending in ("png", "jpg", "jpeg", "webp", "mp4", "mov", "webm"))
@@ -62,7 +61,6 @@ CHOICES = (
         "review",
         "Bundle",
         ("bundle.json", "*/bundle.json", "*/*/*/bundle.json"),
-        shown=True,
     ),
     Choice(
         "4",
@@ -88,18 +86,17 @@ CHOICES = (
 
 @dataclass(frozen=True)
 class Wanted:
-    """What to run, and whether its output is shown on the home screen."""
+    """What to run."""
 
     arguments: tuple[str, ...]
-    shown: bool
 
 
 class HomeApp(QuietApp[Wanted]):
-    """Menu, a line for a path, or the text that a verb gave."""
+    """Menu, and a line for a path."""
 
-    def __init__(self, *, glyphs: Glyphs, output: str = "", folder: Path | None = None) -> None:
+    def __init__(self, *, glyphs: Glyphs, folder: Path | None = None) -> None:
         super().__init__()
-        self._glyphs, self._output, self._folder = glyphs, output, folder or Path()
+        self._glyphs, self._folder = glyphs, folder or Path()
         self._choice: Choice | None = None
         self._found: list[str] = []
         self._at = -1
@@ -123,7 +120,7 @@ class HomeApp(QuietApp[Wanted]):
             self._back()
         elif event.key == "q" and self._choice is None:
             self.exit()
-        elif self._choice is None and not self._output:
+        elif self._choice is None:
             chosen = next((c for c in CHOICES if c.key == event.key), None)
             if chosen is not None:
                 self._choose(chosen)
@@ -136,7 +133,7 @@ class HomeApp(QuietApp[Wanted]):
             self._amiss = "There is no such file or folder." if typed else "Type a path, or take one with the arrows."
             self.query_one("#home", LineView).show(self._text)
             return
-        self.exit(Wanted((*self._choice.verb.split(), str(Path(typed).expanduser())), self._choice.shown))
+        self.exit(Wanted((*self._choice.verb.split(), str(Path(typed).expanduser()))))
 
     async def action_quit(self) -> None:
         """Leave."""
@@ -150,7 +147,7 @@ class HomeApp(QuietApp[Wanted]):
         if not choice.path:
             # A rehearsal gets its folder by name, so that the line shown is the line that resumes it.
             named = ("--into", f"rehearsal-{datetime.now(UTC):%Y-%m-%d-%H%M%S}") if choice.verb == "rehearse" else ()
-            self.exit(Wanted((choice.verb, *named), choice.shown))
+            self.exit(Wanted((choice.verb, *named)))
             return
         self._choice, self._at, self._amiss = choice, -1, ""
         self._found = found(self._folder, choice)
@@ -160,10 +157,10 @@ class HomeApp(QuietApp[Wanted]):
         self._show()
 
     def _back(self) -> None:
-        if self._choice is None and not self._output:
+        if self._choice is None:
             self.exit()
             return
-        self._choice, self._output = None, ""
+        self._choice = None
         self.query(Field).remove()
         self._show()
 
@@ -172,10 +169,6 @@ class HomeApp(QuietApp[Wanted]):
         self.query_one("#keys", LineView).show(self._keys)
 
     def _text(self, width: int) -> list[Line]:
-        if self._output:
-            return [
-                line(text) for raw in self._output.splitlines() for text in folded(raw.rstrip(), width, then=" " * 4)
-            ]
         rows: list[Line] = [(Span("Vestry", "accent"), Span(f" {__version__}", "quiet")), BLANK]
         for text in ABOUT:
             rows += paragraph(text, width)
@@ -202,8 +195,6 @@ class HomeApp(QuietApp[Wanted]):
         if self._choice is not None:
             arrows = [key("Down/Up", "take one of those found")] if self._found else []
             return packed([*arrows, key("Enter", "go"), key("Esc", "back")], width)
-        if self._output:
-            return packed([key("Space", "next page"), key("PgUp", "back up"), key("Esc", "home")], width)
         return packed([key(f"1-{len(CHOICES)}", "choose"), key("Esc", "leave")], width)
 
 
@@ -229,34 +220,29 @@ def run_home() -> int:
         Exception: a fault of the program itself, after the terminal was restored.
     """
     drawn = tiers.choose(terminal=terminal())
-    output = ""
     while True:
-        app = HomeApp(glyphs=drawn, output=output)
+        app = HomeApp(glyphs=drawn)
         wanted = app.run(mouse=False)
         if app.fault is not None:
             raise app.fault
         if wanted is None:
             return int(ExitStatus.STOPPED if app.signalled else ExitStatus.DONE)
-        output = run_verb(wanted)
+        run_verb(wanted)
 
 
-def run_verb(wanted: Wanted) -> str:
-    """Run a verb as its own command in this terminal; give back its output where home is to show it."""
+def run_verb(wanted: Wanted) -> None:
+    """Run a verb as its own command in this terminal."""
     # No shell is involved; the arguments are this module's own verbs and a path (hence S603 below).
     command = [sys.executable, "-m", "vestry", *wanted.arguments]
     # Ctrl+C is for the command. A function, unlike SIG_IGN, is not handed down to it.
     before = signal.signal(signal.SIGINT, _nothing)
     try:
-        if wanted.shown:
-            done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)  # noqa: S603
-            return done.stdout.decode(errors="backslashreplace") or "It said nothing."
         sys.stdout.write(f"$ vestry {' '.join(wanted.arguments)}\n")
         sys.stdout.flush()
         subprocess.run(command, check=False)  # noqa: S603
         _wait_for_enter()
     finally:
         signal.signal(signal.SIGINT, before)
-    return ""
 
 
 def _wait_for_enter() -> None:
