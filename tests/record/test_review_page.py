@@ -11,12 +11,13 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from vestry.metadata import document, drafting
-from vestry.metadata.changes import Change
-from vestry.metadata.findings import Finding
+from vestry.metadata.changes import DANGEROUS, Change
+from vestry.metadata.findings import Finding, Silenced
 from vestry.metadata.keys import Key
+from vestry.metadata.policy import Policy
 from vestry.metadata.review import Review, review
 from vestry.record.review_page import review_page
-from vestry.text import group_hex, printable, words
+from vestry.text import Safe, group_hex, printable, words
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 HOSTILE = "</td><script>alert(1)</script><img src=http://x.test/ onerror=a>\u202e\x1b[31m&amp;\"'" + "W" * 300
@@ -137,3 +138,42 @@ def test_all_of_it_is_there() -> None:
     path = next(a["d"] for t, a in reader.tags if t == "path")
     assert path is not None
     assert path.count("M") > 200
+
+
+def test_a_dangerous_change_is_never_shortened_and_others_say_so() -> None:
+    """Without it a printed page could drop values in silence, of a key among many."""
+    of = hostile(300)
+    page, reader = read(of)
+    said = "\n".join(reader.said)
+    # Each of the 300 has a new value and no old one.
+    assert "This page leaves out 300 old and new values of these 300 changes" in said
+    assert "vestry review --json" in said
+    decisive = [c for c in of.changes if c.danger >= DANGEROUS]
+    many = tuple(replace(c, path=(*c.path[:-1], f"{n:064x}")) for c in decisive[:1] for n in range(300))
+    page, reader = read(replace(of, changes=many))
+    assert "leaves out" not in page
+    assert sum(text.startswith("new: {") for text in reader.said) == 300
+
+
+def test_null_is_told_from_what_is_not_there() -> None:
+    """Without it a reader of the page could not tell a null that is signed from a member that is gone."""
+    null = Change("field-changed", ("x-test",), Safe("x-test"), None, 1, Safe("One"), (), 10)
+    come = Change("field-added", ("x-test",), Safe("x-test"), None, None, Safe("Two"), (), 10)
+    _, reader = read(replace(hostile(0), changes=(null, come)))
+    values = [text for text in reader.said if text.startswith(("old:", "new:"))]
+    assert values == ["old: null", "new: 1", "old: not there", "new: null"]
+
+
+def test_what_lies_ahead_and_what_was_silenced() -> None:
+    """Without it the paper would tell less than the plain lines."""
+    quiet = Silenced(Finding("X-QUIET", "warn", Safe("x"), Safe("Nobody was asked.")), f"because {HOSTILE}")
+    of = replace(hostile(0), silenced=(quiet,), policy=Policy(overrule=3))
+    assert of.ahead is not None
+    assert of.ahead.sentences
+    _, reader = read(of)
+    said = "\n".join(reader.said)
+    for sentence in of.ahead.sentences:
+        assert sentence in said
+    assert "Silenced by the script (1)" in said
+    assert f"Nobody was asked.; the reason: because {printable(HOSTILE)}"[:120] in said
+    assert "The script lets 3 people overrule it." in said
