@@ -14,10 +14,12 @@ from vestry.metadata.changes import Change
 from vestry.metadata.review import Review, review
 from vestry.text import Safe, printable
 from vestry.tui.entry import canonical_rows, escaped, side_by_side
+from vestry.tui.glyphs import FULL
 from vestry.tui.hunt import Hunt
 from vestry.tui.lines import length
 from vestry.tui.outline import Outline
 from vestry.tui.review import ReviewPane
+from vestry.tui.review_app import ReviewApp
 from vestry.tui.review_page import FOLDED, page, sections
 from vestry.tui.widgets.line_view import LineView
 
@@ -209,3 +211,26 @@ def test_bins_stay_open_below_their_summary() -> None:
     bins = [bin_(n) for n in range(100)]
     rows = [flat(row) for row in page(replace(ROOT, changes=tuple(bins)), 78).lines]
     assert sum(row.startswith("  + added") for row in rows) == 101
+
+
+async def test_a_finding_leads_to_its_change() -> None:
+    """Without it one would have to search a million changes for the one that a finding is about."""
+    of = of_targets({"a": {"length": 1, "hashes": {"sha256": "00"}}}, {"a": {"length": 2, "hashes": {"sha256": "01"}}})
+    (changed,) = of.changes
+    assert any(f.code == "TARGET-CHANGED" and f.where == changed.where for f in of.findings)
+    app = ReviewApp(of, glyphs=FULL)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        tree = app.pane.list
+        for _ in of.findings:
+            await pilot.press("f")
+            found = tree.entry()
+            await pilot.press("enter")
+            await pilot.pause()
+            if found.where == changed.where:
+                assert tree.change() is changed
+                break
+            assert "No change is at the place of this" in text_of(app)
+            assert tree.entry() is found
+        else:
+            raise AssertionError("never came to the finding")

@@ -110,7 +110,7 @@ def test_it_opens_on_a_terminal_and_only_there(terminals: list[Terminal], files:
     old, new = map(str, files)
     full, plain = Terminal(program, "review", old, new), Terminal(program, "review", old, new, "--plain")
     terminals += [full, plain]
-    full.sees("only looking")
+    full.sees("nothing is signed here")
     full.sees("seen")
     full.types("q")
     # An unsigned change of a field stops nothing; what the two versions say decides the status, on either front.
@@ -127,7 +127,7 @@ def test_a_stop_is_status_1_on_the_screen_too(terminals: list[Terminal], files: 
     old, new = map(str, files)
     terminal = Terminal(program, "review", new, old)
     terminals.append(terminal)
-    terminal.sees("only looking")
+    terminal.sees("nothing is signed here")
     terminal.sees("seen")
     terminal.types("q")
     assert terminal.ends() == 1

@@ -13,6 +13,7 @@ from textual.widget import Widget
 
 from vestry.ceremony.dialogue import ReadReview
 from vestry.metadata.changes import Change
+from vestry.metadata.findings import Finding
 from vestry.text import printable
 from vestry.tui.entry import canonical_rows, side_by_side
 from vestry.tui.front import Reply
@@ -33,7 +34,8 @@ class ReviewPane(Pane):
     """Reading, then answering; with `looking`, reading alone, which answers nothing.
 
     ``d`` goes to the next place that was not on screen yet, ``f`` and ``F`` to findings, ``/`` searches, ``v`` filters,
-    Enter folds a group or shows old and new, ``c`` shows canonical bytes, ``r`` the file itself.
+    Enter folds a group, goes from a finding to its change, or shows old and new; ``c`` shows canonical bytes, ``r`` the
+    file itself.
     """
 
     question: ReadReview
@@ -78,9 +80,11 @@ class ReviewPane(Pane):
     def text(self, width: int) -> list[Line]:
         """What stands above the list: what is read, its digest in hex."""
         review, rows = self.review, []
-        rows += paragraph(self.question.sentence, width, "accent")
+        if not self.looking:
+            rows += paragraph(self.question.sentence, width, "accent")
         if self.reading:
             about = f"{printable(review.role)} {review.step}, expires {review.new.expires:%Y-%m-%d}"
+            about += "; SHA-256 of what gets signed:" if self.looking else ""
             rows += [line(text, "quiet") for text in folded(about, width)]
             rows += hex_rows(review.new.digest, width)
         return rows
@@ -239,6 +243,10 @@ class ReviewPane(Pane):
 
     def _at_cursor(self, name: str, view: LineView) -> bool:
         if name == "enter" and self.list.fold(view):
+            return True
+        if isinstance(found := self.list.entry(), Finding):
+            if not self.list.to_change(view, found.where):
+                self.complain(f"No change is at the place of this: {found.where or 'the document as a whole'}")
             return True
         self._close = self.list.change()
         if self._close is not None:

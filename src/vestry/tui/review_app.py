@@ -22,7 +22,7 @@ from vestry.tui.panes import Changed
 from vestry.tui.review import ReviewPane
 from vestry.tui.widgets.line_view import LineView
 
-_ASIDE = "only looking"
+_ASIDE = "nothing is signed here"
 
 
 class ReviewApp(QuietApp[None]):
@@ -31,8 +31,7 @@ class ReviewApp(QuietApp[None]):
     def __init__(self, review: Review, details: Sequence[str] = (), *, glyphs: Glyphs) -> None:
         super().__init__()
         self._review, self._glyphs = review, glyphs
-        sentence = f"Look through {_what(review)}."
-        question = ReadReview("review", sentence, "", tuple(details), review=review)
+        question = ReadReview("review", f"Look through {_what(review)}.", "", tuple(details), review=review)
         self.pane = ReviewPane(question, Reply(), glyphs, settle=0, looking=True)
 
     def compose(self) -> ComposeResult:

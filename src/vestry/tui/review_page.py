@@ -85,6 +85,8 @@ def sections(review: Review, details: Sequence[str] = ()) -> list[Section]:
             if those:
                 must = range(len(those))
                 found.append(Section(severity, those, _finding, _finding_height, f"{name} ({len(those):,})", must))
+    else:
+        found.append(_heading("No findings", first=not found))
     dangerous = [c for c in review.changes if c.danger >= DANGEROUS]
     if dangerous:
         title = f"Changes that decide whom or what clients trust ({len(dangerous):,})"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from vestry.metadata.changes import Change
 from vestry.metadata.findings import Finding, Silenced
@@ -33,6 +34,7 @@ class ReviewTree:
         self.sections = sections
         self.seen: set[int] = set()
         self.hunt: Hunt | None = None
+        self._places: dict[str, int] | None = None
         self._page = NO_PAGE
         self._partly: dict[int, set[int]] = {}
         self._partly_width = 0
@@ -94,11 +96,38 @@ class ReviewTree:
         view.go_to(view.top)
         return True
 
+    def entry(self) -> Any:
+        """What the cursor is on; None for a head, or nowhere."""
+        here = self._page.lines.cursor
+        return self._page.lines.entry(here) if here is not None else None
+
     def change(self) -> Change | None:
         """The change that the cursor is on, if it is on one."""
-        here = self._page.lines.cursor
-        entry = self._page.lines.entry(here) if here is not None else None
+        entry = self.entry()
         return entry if isinstance(entry, Change) else None
+
+    def to_change(self, view: LineView, where: str) -> bool:
+        """Go to the change at a place, or else to one around it or within it; whether there is any."""
+        if self._places is None:
+            self._places = {}
+            for number, entry in self._entries():
+                if isinstance(entry, Change):
+                    self._places.setdefault(entry.where, number)
+        # Paths are escaped as in RFC 6901, so that a slash always parts two members.
+        parts = where.split("/")
+        around = ("/".join(parts[:k]) for k in range(len(parts), 0, -1))
+        number = next((self._places[place] for place in around if place in self._places), None)
+        if number is None and where:
+            number = next((n for place, n in self._places.items() if place.startswith(f"{where}/")), None)
+        if number is not None:
+            self.jump(view, number)
+        return number is not None
+
+    def _entries(self) -> Iterator[tuple[int, Any]]:
+        base = 0
+        for section in self.sections:
+            yield from enumerate(section.entries, base)
+            base += len(section.entries)
 
     def step(self, view: LineView, *, back: bool) -> None:
         """Move the cursor by one, and the view with it as far as it must."""
