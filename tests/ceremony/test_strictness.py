@@ -14,6 +14,7 @@ from vestry.ceremony import conductor, reading, replay, transcript
 from vestry.ceremony import events as e
 from vestry.ceremony.script import Script
 from vestry.errors import InputRejected, Stopped
+from vestry.metadata.lookalike import known_with
 from vestry.tokens.software import SoftwareSource
 
 Read = Callable[[str], tuple[Script, dict[str, bytes]]]
@@ -92,9 +93,24 @@ def test_without_overruling_a_stop_stands(tmp_path: Path, people: People, read: 
         ('[review.severities]\nEXPIRY-FAR = "off"', "not known"),
         ("[review.most_days]\nroot = 1\n[review.least_days]\nroot = 9", "longer than it may"),
         ("[review]\nstrict = true", "not known here"),
+        ("[review]\nwell_known = []", "is empty"),
+        ('[review]\nwell_known = ["a", "a"]', "twice"),
+        ('[review]\nwell_known = ["a\u200bb"]', "does not show"),
     ],
 )
 def test_an_odd_table_is_one_exact_line(read: Read, table: str, says: str) -> None:
     """A slip in how strict a review is must show at the desk."""
     with pytest.raises(InputRejected, match=says):
         read(table)
+
+
+def test_a_script_brings_its_own_well_known_names(read: Read) -> None:
+    """Names that matter to one repository alone could be copied unseen; Vestry's own list still counts."""
+    script, _ = read('[review]\nwell_known = ["our-vault", "Inner_Tools"]')
+    assert script.policy.well_known == ("our-vault", "Inner_Tools")
+    known = known_with(script.policy.well_known)
+    assert known.like("our-vau1t") == ("our-vault", "differs only in letters that look alike")
+    assert known.like("innertools") == ("inner-tools", "differs only in its hyphens")
+    assert known.like("our-vault") is None
+    assert known.like("requsets") == ("requests", "has two letters in the other order")
+    assert known_with(()).like("our-vau1t") is None

@@ -21,6 +21,7 @@ from vestry.metadata import document, drafting
 from vestry.metadata.document import Document, Signature
 from vestry.metadata.findings import CODES, Finding
 from vestry.metadata.keys import Key
+from vestry.metadata.policy import Policy
 from vestry.metadata.review import review
 from vestry.metadata.rules_names import covers
 from vestry.tokens import attestation_rules
@@ -235,6 +236,13 @@ CASES: list[tuple[str, str, str, Callable[[], Document], dict[str, Any]]] = [
     ),
     ("ROLE-NAME-CLASH", "stop", "targets", lambda: targets(a={"paths": ["a"]}, A={"paths": ["b"]}), {}),
     ("NAME-LOOKALIKE", "warn", "targets", lambda: targets(requsets={"paths": ["x"]}), {}),
+    (
+        "NAME-LOOKALIKE",
+        "warn",
+        "targets",
+        lambda: targets(ourvau1t={"paths": ["x"]}),
+        {"policy": Policy(well_known=("our-vault",))},
+    ),
     ("DELEGATION-OVERLAP", "warn", "targets", lambda: targets(b=STAR, a=STAR), {"old": targets(a=STAR)}),
     ("DELEGATION-OVERLAP", "note", "targets", lambda: targets(b=STAR, a=STAR), {}),
     ("DELEGATION-ESCAPES", "warn", "a", lambda: targets(b={"paths": ["b/*"]}), {"delegator": targets(a=STAR)}),

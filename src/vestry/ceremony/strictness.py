@@ -10,6 +10,8 @@ from vestry.metadata.findings import CODES
 from vestry.metadata.policy import DEFAULT, ORDER, Policy, Severity
 
 _LONGEST = 36500
+_LONGEST_NAME = 80
+_MOST_NAMES = 20_000
 
 
 def read_policy(source: Source, data: Mapping[str, Any], people: int) -> Policy:
@@ -21,7 +23,7 @@ def read_policy(source: Source, data: Mapping[str, Any], people: int) -> Policy:
     item = table(source, data, "review", "")
     if item is None:
         return DEFAULT
-    item.only(("overrule", "silenced", "severities", "least_days", "most_days"))
+    item.only(("overrule", "silenced", "severities", "least_days", "most_days", "well_known"))
     silenced = {code: inner.text(code, "why", longest=300) for inner, code in _entries(source, item, "silenced")}
     severities = {
         code: cast("Severity", inner.choice(code, tuple(ORDER))) for inner, code in _entries(source, item, "severities")
@@ -41,7 +43,10 @@ def read_policy(source: Source, data: Mapping[str, Any], people: int) -> Policy:
     overrule = item.number("overrule", 0, people, 2, default=0)
     if overrule == 1:
         item.bad("overrule", "one person alone would overrule a stop", "write 0, or at least 2")
-    return Policy(least, most, silenced, severities, overrule)
+    well_known: tuple[str, ...] = ()
+    if item.has("well_known"):
+        well_known = item.texts("well_known", "example-project", longest=_LONGEST_NAME, most=_MOST_NAMES)
+    return Policy(least, most, silenced, severities, overrule, well_known)
 
 
 def _entries(source: Source, item: Table, name: str) -> list[tuple[Table, str]]:

@@ -145,14 +145,14 @@ class Table:
             self.bad(name, f"{name} is not a SHA-256", "write its 64 hex digits, as sha256sum prints them")
         return value.lower()
 
-    def texts(self, name: str, example: str, *, longest: int = 120) -> tuple[str, ...]:
+    def texts(self, name: str, example: str, *, longest: int = 120, most: int = LONGEST_LIST) -> tuple[str, ...]:
         """A list of different texts, at least one."""
         values: list[object] = self._get(name, list, f'["{example}"]')
         if not values:
             self.bad(name, f"{name} is empty", f'write {name} = ["{example}"], or leave it out where it may be')
-        if len(values) > LONGEST_LIST:
-            self.bad(name, f"{name} has {len(values)} entries", f"write at most {LONGEST_LIST}")
-        found: list[str] = []
+        if len(values) > most:
+            self.bad(name, f"{name} has {len(values)} entries", f"write at most {most}")
+        found: dict[str, None] = {}
         for index, value in enumerate(values):
             at = (*self.path, name, index)
             if type(value) is not str:
@@ -161,7 +161,7 @@ class Table:
             self._check_text(f"an entry of {name}", (name, index), value, longest)
             if value in found:
                 self.source.bad(at, f"{self.label}: {name} has {quoted(value)} twice", "write it once")
-            found.append(value)
+            found[value] = None
         return tuple(found)
 
     def some_of(self, name: str, known: Sequence[str], what: str, *, default: Sequence[str] | None) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import islice
 
 from vestry.metadata.project_names import WELL_KNOWN
@@ -146,5 +147,8 @@ def project_of(path: str) -> str:
 
 _FOLDERS = frozenset({"packages", "project", "projects", "simple", "pypi", "targets"})
 
-PYPI = Known.of(WELL_KNOWN)
-"""The names that are copied most."""
+
+@lru_cache(maxsize=2)
+def known_with(more: tuple[str, ...]) -> Known:
+    """The names that are copied most, after those that a script adds."""
+    return Known.of((*more, *WELL_KNOWN))

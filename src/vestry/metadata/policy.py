@@ -37,6 +37,7 @@ class Policy:
         silenced: Code -> the script's reason. Findings of it move to `Review.silenced`; a stop is never silenced.
         severities: Code -> severity that its findings have at the least. It raises and never lowers.
         overrule: People who must agree to overrule a stop; 0: nobody can.
+        well_known: Names of projects, beside Vestry's own list, that new names are compared with.
 
     Raises:
         InputRejected: a bound is negative or above another, a reason is empty, or `severities` hold no severity.
@@ -47,6 +48,7 @@ class Policy:
     silenced: Mapping[str, str] = field(default_factory=dict)
     severities: Mapping[str, Severity] = field(default_factory=dict)
     overrule: int = 0
+    well_known: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("least_days", "most_days", "silenced", "severities"):

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from vestry.metadata.edits import DELEGATED, same
-from vestry.metadata.lookalike import PYPI, project_of, skeletons, unicode_skeleton
+from vestry.metadata.lookalike import known_with, project_of, skeletons, unicode_skeleton
 from vestry.metadata.rulebook import Context, Hit, capped, rule
 from vestry.metadata.rules_delegations import delegated, patterns
 
@@ -87,8 +87,9 @@ def name_lookalike(c: Context) -> Iterator[Hit]:
 
 def _copies(c: Context) -> Iterator[Hit]:
     told: dict[str, Hit] = {}
+    guarded = known_with(c.policy.well_known)
     for name, path in _new_names(c):
-        if name not in told and (found := PYPI.like(name)):
+        if name not in told and (found := guarded.like(name)):
             known, how = found
             told[name] = Hit(path, f"New name {name[:_SHOWN]} looks like the well-known {known}: it {how}")
     if told and c.old is not None:

@@ -145,6 +145,9 @@ def _policy(script: Script) -> Iterator[Html]:
     for what, days in (("at least", policy.least_days), ("at most", policy.most_days)):
         said = ", ".join(f"{'all others' if role == ELSE else role} {n}" for role, n in days.items())
         pairs.append((f"Days left, {what}", text(said or "any")))
+    if policy.well_known:
+        names = text(", ".join(policy.well_known))
+        pairs.append((f"New names are also compared with ({len(policy.well_known):,})", names))
     yield section("How strict the reviews are", facts(pairs))
 
 

@@ -27,9 +27,9 @@ LOOKING = Help(
     "written here.",
     "Nothing needs to be; a digest that two people compare is read as its words (F3).",
     "If anything is not meant, do not sign it: ask whoever drafted it. Up and Down move the cursor; Enter folds a "
-    "group, "
-    "goes from a finding to its change, or shows old and new side by side; c shows canonical bytes, r the file. d goes "
-    "to what was not seen yet, f and F to findings; / searches, n and N go on; v shows one kind only. Esc goes back, and leaves.",
+    "group, goes from a finding to its change, or shows old and new side by side; c shows canonical bytes, r the file. "
+    "d goes to what was not seen yet, f and F to findings; / searches, n and N go on; v shows one kind only. Esc goes "
+    "back, and leaves.",
 )
 
 _DIGEST = "The two words, read by someone else from their own screen or paper; the holder types what is heard."
@@ -79,8 +79,9 @@ TEXTS: Mapping[str, Help] = {
         "Everyone reads the very bytes that will be signed. No change can be left out of this list.",
         "Each line marked + - or ~, and the digest's words at the end.",
         "If anything is not meant, press Esc and stop. Nothing has been signed yet. Up and Down move the cursor; Enter "
-        "folds a group, goes from a finding to its change, or shows old and new side by side; c shows canonical bytes, r "
-        "the file. d goes to what was not seen yet, f and F to findings; / searches, n and N go on; v shows one kind only; y says that all was read.",
+        "folds a group, goes from a finding to its change, or shows old and new side by side; c shows canonical bytes, "
+        "r the file. d goes to what was not seen yet, f and F to findings; / searches, n and N go on; v shows one kind "
+        "only; y says that all was read.",
     ),
     "which-token": Help(
         "The device that becomes this holder's is the one in the holder's hand.",

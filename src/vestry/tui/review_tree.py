@@ -116,12 +116,12 @@ class ReviewTree:
         # Paths are escaped as in RFC 6901, so that a slash always parts two members.
         parts = where.split("/")
         around = ("/".join(parts[:k]) for k in range(len(parts), 0, -1))
-        number = next((self._places[place] for place in around if place in self._places), None)
-        if number is None and where:
-            number = next((n for place, n in self._places.items() if place.startswith(f"{where}/")), None)
-        if number is not None:
-            self.jump(view, number)
-        return number is not None
+        hits = [self._places[place] for place in around if place in self._places]
+        if not hits and where:
+            hits = [n for place, n in self._places.items() if place.startswith(f"{where}/")]
+        if hits:
+            self.jump(view, hits[0])
+        return bool(hits)
 
     def _entries(self) -> Iterator[tuple[int, Any]]:
         base = 0
