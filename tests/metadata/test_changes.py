@@ -343,3 +343,18 @@ def test_custom_fields_show(field: str) -> None:
     """A field that no rule knows would go by."""
     change = only(assert_lossless(root(), root(**{field: {"a": 1}})), "field-added")
     assert change.text == f'Field {field} is {{"a": 1}}'
+
+
+def test_a_widened_delegation_comes_before_new_ones() -> None:
+    """Without it one path that became * would stand behind thousands of projects that are new."""
+
+    def roles(*pairs: tuple[str, str]) -> dict[str, Any]:
+        listed = [{"name": n, "keyids": [], "threshold": 1, "terminating": False, "paths": [p]} for n, p in pairs]
+        return {"_type": "targets", "targets": {}, "delegations": {"keys": {}, "roles": listed}}
+
+    found = changes(roles(("z", "z/*")), roles(("a", "a/*"), ("z", "*"), ("b", "b/*")))
+    assert [(c.kind, c.path[2]) for c in found] == [
+        ("delegation-changed", "z"),
+        ("delegation-added", "a"),
+        ("delegation-added", "b"),
+    ]

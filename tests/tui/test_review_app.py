@@ -69,7 +69,18 @@ async def test_all_of_it_can_be_read_and_nothing_answered(size: tuple[int, int])
         assert '"_type": "root"' in text_of(app)
         await pilot.press("escape")
         await pilot.pause()
-        assert app.is_running
+        await pilot.press("home", "down", "down", "down", "down", "down")
+        while app.pane.list.change() is None:
+            await pilot.press("down")
+        for opening in ("enter", "c", "slash"):
+            await pilot.press(opening)
+            await pilot.pause()
+            assert "d next unseen" not in text_of(app)
+            assert "/ search" not in text_of(app)
+            await pilot.press("escape")
+            await pilot.pause()
+            assert app.is_running, opening
+            assert "/ search" in text_of(app)
         assert "seen" in text_of(app)
         await pilot.press("escape")
         await pilot.pause()

@@ -320,8 +320,9 @@ def _content(target: Mapping[str, Any]) -> str:
 _KEY_DANGER = {"key-changed": 94, "key-added": 84, "key-removed": 80, "key-renamed": 60}
 _DANGER = {
     "consistent-snapshot-changed": 78,
+    # Before those that are new: one widened path among thousands of additions is what an attacker would hide.
+    "delegation-changed": 77,
     "delegation-added": 76,
-    "delegation-changed": 76,
     "delegation-reordered": 74,
     "delegation-removed": 72,
     "target-changed": 70,

@@ -28,6 +28,7 @@ from vestry.tui.widgets.line_view import LineView
 
 _ALL_ROWS = 10_000
 _PAUSE = 0.002
+_LIST_KEYS = frozenset(("d", "f", "F", "upper_f", "n", "N", "upper_n", "r", "slash", "v", "y"))
 
 
 class ReviewPane(Pane):
@@ -83,8 +84,10 @@ class ReviewPane(Pane):
         if not self.looking:
             rows += paragraph(self.question.sentence, width, "accent")
         if self.reading:
-            about = f"{printable(review.role)} {review.step}, expires {review.new.expires:%Y-%m-%d}"
-            about += "; SHA-256 of what gets signed:" if self.looking else ""
+            expires = f"expires {review.new.expires:%Y-%m-%d}"
+            about = f"{printable(review.role)} {review.step}, {expires}"
+            if self.looking:  # the header above says the rest
+                about = f"It {expires}. SHA-256 of what gets signed:"
             rows += [line(text, "quiet") for text in folded(about, width)]
             rows += hex_rows(review.new.digest, width)
         return rows
@@ -197,7 +200,7 @@ class ReviewPane(Pane):
             self._mode = "bytes" if self._mode == "sides" else "sides"
             view.show(self._lines)
             self.complain("")
-        elif self._mode != "file":
+        elif self._mode != "file" and name in _LIST_KEYS:
             # A key of the list goes back to it first.
             self._close_up(view)
             return self._press_tree(name, view)
