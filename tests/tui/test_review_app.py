@@ -27,12 +27,14 @@ async def test_all_of_it_can_be_read_and_nothing_answered(size: tuple[int, int])
     stop = Finding("A-STOP", "stop", Safe("x"), Safe("It stops here."))
     of = replace(WARNED, findings=(stop, *WARNED.findings), silenced=(silent,), policy=Policy(overrule=2))
     assert of.ahead is not None
-    app = ReviewApp(of, ("A word beside it.",), glyphs=FULL)
+    app = ReviewApp(of, ("A word beside it.", "Compare what decides."), glyphs=FULL)
     async with app.run_test(size=size) as pilot:
         await pilot.pause()
         assert_whole(app)
         seen = text_of(app)
         assert "STOP" in seen.splitlines()[0]
+        assert "A word beside it." in seen
+        assert " of 0 seen" not in seen
         for _ in range(60):
             await pilot.press("space")
             await pilot.pause()
@@ -44,7 +46,7 @@ async def test_all_of_it_can_be_read_and_nothing_answered(size: tuple[int, int])
                 break
         told = " ".join(seen.split())
         for text in (
-            "A word beside it.",
+            "Compare what decides.",
             "A stop stands: this must not be signed.",
             "The script lets 2 people overrule it.",
             "Looking ahead, once this is published",

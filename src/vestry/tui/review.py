@@ -50,15 +50,16 @@ class ReviewPane(Pane):
         settle: float = SETTLE,
         *,
         looking: bool = False,
+        decider: Sequence[str] = (),
     ):
         super().__init__(question, reply, glyphs, amiss, settle)
         assert question.review is not None
         self.review, self.looking = question.review, looking
-        self.list = ReviewTree(sections(self.review, question.details))
+        self.list = ReviewTree(sections(self.review, question.details, decider))
         self._close: Change | None = None
         self._mode = ""
         self._back_to = 0
-        self._placed = self._typing = False
+        self._placed = self._typing = self._counted = False
         self._answers: dict[str, str] = {}
         self._answering = -1
 
@@ -145,7 +146,8 @@ class ReviewPane(Pane):
         """Count what is on screen now."""
         if event.view.id != "page" or self._mode or not self.reading or not self._on_screen(event.view):
             return
-        if self.list.count(event.view.size.width, event.first, event.last):
+        first, self._counted = not self._counted, True
+        if self.list.count(event.view.size.width, event.first, event.last) or first:
             self.complain("")
 
     def _on_screen(self, view: LineView) -> bool:

@@ -26,13 +26,14 @@ _ASIDE = "nothing is signed here"
 
 
 class ReviewApp(QuietApp[None]):
-    """One review. `details` are sentences that the reader must know beside it."""
+    """One review. `about` are lines on the document that decides who must sign: the first stands above everything, the
+    rest where the signers are."""
 
-    def __init__(self, review: Review, details: Sequence[str] = (), *, glyphs: Glyphs) -> None:
+    def __init__(self, review: Review, about: Sequence[str] = (), *, glyphs: Glyphs) -> None:
         super().__init__()
         self._review, self._glyphs = review, glyphs
-        question = ReadReview("review", f"Look through {_what(review)}.", "", tuple(details), review=review)
-        self.pane = ReviewPane(question, Reply(), glyphs, settle=0, looking=True)
+        question = ReadReview("review", f"Look through {_what(review)}.", "", tuple(about[:1]), review=review)
+        self.pane = ReviewPane(question, Reply(), glyphs, settle=0, looking=True, decider=about[1:])
 
     def compose(self) -> ComposeResult:
         """Header, the review, keys."""
@@ -97,14 +98,14 @@ def _what(review: Review) -> str:
     return f"{printable(review.role, 60)} {review.step}"
 
 
-def run_review(review: Review, details: Sequence[str] = (), *, glyphs: str | None = None) -> None:
-    """Show `review` on the full screen until a person leaves.
+def run_review(review: Review, about: Sequence[str] = (), *, glyphs: str | None = None) -> None:
+    """Show `review` on the full screen until a person leaves; `about` as `ReviewApp` has it.
 
     Raises:
         InputRejected: there is no terminal to draw on.
         Exception: a fault of the program itself, after the terminal was restored.
     """
-    app = ReviewApp(review, details, glyphs=tiers.choose(glyphs, terminal=terminal()))
+    app = ReviewApp(review, about, glyphs=tiers.choose(glyphs, terminal=terminal()))
     app.run(mouse=False)
     if app.fault is not None:
         raise app.fault

@@ -72,8 +72,8 @@ def topic(change: Change) -> str:
     return {"delegation": "delegations", "target": "targets"}.get(change.kind.partition("-")[0], "fields")
 
 
-def sections(review: Review, details: Sequence[str] = ()) -> list[Section]:
-    """The tree, for any width."""
+def sections(review: Review, details: Sequence[str] = (), decider: Sequence[str] = ()) -> list[Section]:
+    """The tree, for any width. `details` come first; `decider` is about the document that says who must sign."""
     found: list[Section] = []
     if details:
         found.append(_text([lambda w, d=d: paragraph(d, w, "quiet") for d in details]))  # type: ignore[misc]
@@ -104,6 +104,7 @@ def sections(review: Review, details: Sequence[str] = ()) -> list[Section]:
         found.append(Section("silenced", review.silenced, _silenced, _silenced_height, silent))
     found.append(_heading("Who must sign", first=False))
     found.append(_text([_signing(review)]))
+    found += [_text([lambda w, d=d: paragraph(d, w, "quiet", indent=2)]) for d in decider]  # type: ignore[misc]
     found.append(_heading("The digest of what gets signed, in words", first=False))
     found.append(_text([lambda w: word_rows(words(review.new.digest), w)]))
     return found
