@@ -62,9 +62,10 @@ def decided_by(opened: Bundle) -> list[str]:
     if before is None:
         return []
     unsigned = "" if before.signatures else ", without signatures"
+    name = f"{printable(before.type)} v{before.version}"
     return [
-        f"note: {printable(before.type)} v{before.version} decides who must sign. It came in the bundle{unsigned}.",
-        "      Compare it with the one you trust. Its digest:",
+        f"note: {name} decides who must sign. It came in the bundle{unsigned}.",
+        f"      Compare {name} with the one you trust. Its digest:",
         *output.digest_lines(before.digest),
     ]
 
