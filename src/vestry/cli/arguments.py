@@ -134,6 +134,9 @@ def _limit(p: argparse.ArgumentParser) -> None:
 def _review(p: argparse.ArgumentParser) -> None:
     p.add_argument("documents", nargs="+", metavar="BUNDLE | [OLD] NEW", help="a bundle, or files of metadata")
     _layout_keys(p)
+    p.add_argument(
+        "--delegator", metavar="FILE", help="the root or targets that says who signs it; verifies signatures"
+    )
     p.add_argument("--html", metavar="FILE", help="write the review as one page to print, too")
     _limit(p)
 

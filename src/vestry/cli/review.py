@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from vestry.media import bundle
 from vestry.media.bundle import Bundle
 from vestry.media.drives import write_file
 from vestry.metadata import layout
-from vestry.metadata.document import Document
+from vestry.metadata.document import Document, role_entry
 from vestry.metadata.review import Review, review
 from vestry.metadata.review_text import render_lines
 from vestry.record.review_page import review_page
@@ -24,7 +26,11 @@ from vestry.text import printable
 
 def run(args: argparse.Namespace) -> int:
     """Show the review; 1 where a finding stops it."""
-    found, details = _review(args.documents, given_keys(args.key, args.threshold), args.limit)
+    gc.disable()  # among half a million entries there are no cycles, and to look for them takes a second
+    try:
+        found, details = _review(args, given_keys(args.key, args.threshold))
+    finally:
+        gc.enable()
     if args.html:
         write_file(Path(args.html), "".join(review_page(found)).encode("ascii"))
         output.narrate(f"written: {printable(args.html, 200)}, one page to print")
@@ -78,21 +84,25 @@ def width() -> int:
         return 80
 
 
-def _review(paths: list[str], given: GivenKeys, limit: int) -> tuple[Review, list[str]]:
+def _review(args: argparse.Namespace, given: GivenKeys) -> tuple[Review, list[str]]:
     """The review, and what its reader must know beside it."""
-    now = datetime.now(UTC)
+    paths, limit, now = args.documents, args.limit, datetime.now(UTC)
     if len(paths) == 1:
         folder = bundle_folder(Path(paths[0]))
         if folder is not None or Path(paths[0]).is_dir():
             opened = bundle.open_bundle(folder or Path(paths[0]))
             only_layouts(given, "bundle")
             return of_bundle(opened, now=now), decided_by(opened)
+        if args.delegator:
+            new = read_for_review(Path(paths[0]), limit=limit)
+            return _delegated(Path(paths[0]), new, None, Path(args.delegator), limit, now), []
         return of_files(read_for_review(Path(paths[0]), limit=limit), None, given, now=now), []
     if len(paths) > 2:
         raise InputRejected(
             "review takes a bundle, one document, or an old and a new one", where="review", code="E-USAGE"
         )
-    old, new = (read_for_review(Path(p), limit=limit) for p in paths)
+    old = read_for_review(Path(paths[0]), limit=limit)
+    new = read_for_review(Path(paths[1]), limit=limit, before=old)
     if old.type != new.type:
         raise InputRejected(
             f"a {old.type} and a {new.type} cannot be compared",
@@ -100,7 +110,23 @@ def _review(paths: list[str], given: GivenKeys, limit: int) -> tuple[Review, lis
             do="give two versions of the same role",
             code="E-USAGE",
         )
+    if args.delegator:
+        return _delegated(Path(paths[1]), new, old, Path(args.delegator), limit, now), []
     return of_files(new, old, given, now=now), []
+
+
+def _delegated(path: Path, new: Document, old: Document | None, above: Path, limit: int, now: datetime) -> Review:
+    """The review of a document whose delegator is at hand. A file does not say what role it is of: its name does."""
+    delegator = read_for_review(above, limit=limit)
+    role = re.sub(r"^[0-9]+\.", "", path.name.removesuffix(".json"))
+    if role_entry(delegator, role) is None:
+        raise InputRejected(
+            f"{printable(delegator.type)} v{delegator.version} names no role '{printable(role, 80)}'",
+            where=printable(str(above), 200),
+            do="call the file as its role, such as 7.claimed.json, and name the document that delegates to it",
+            code="E-USAGE",
+        )
+    return review(role, new, old=old, delegator=delegator, now=now)
 
 
 def of_files(new: Document, old: Document | None, given: GivenKeys, *, now: datetime) -> Review:

@@ -52,14 +52,23 @@ class Change:
         return {"kind": self.kind, "where": self.where, "old": self.old, "new": self.new}
 
 
-def changes(old: Mapping[str, Any] | None, new: Mapping[str, Any], *, known: Names | None = None) -> tuple[Change, ...]:
-    """What turns `old` (None: there was nothing before) into `new`, most dangerous first."""
+def changes(
+    old: Mapping[str, Any] | None,
+    new: Mapping[str, Any],
+    *,
+    known: Names | None = None,
+    located: Callable[[Edit], Edit] | None = None,
+) -> tuple[Change, ...]:
+    """What turns `old` (None: there was nothing before) into `new`, most dangerous first. `located` says where an edit
+    is in the whole documents, where these are parts of larger ones.
+    """
     base = old or {}
     found = _named_edits(base, new)
     found += _fields(edits.apply(base, found), new, (), base)
     if not same(edits.apply(base, found), new):
         # Shapes so odd that named edits and fields disagree; fields alone are exact.
         found = list(_fields(base, new, (), base))
+    found = [located(edit) for edit in found] if located is not None else found
     say = Wording(old, new, found, known or (lambda _: ""))
     dressed = [
         Change(e.kind, e.path, where(e.path), e.old, e.new, say.sentence(e), say.roles(e), say.danger(e)) for e in found

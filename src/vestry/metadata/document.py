@@ -11,12 +11,14 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any, NoReturn
 
 from vestry.errors import InputRejected
-from vestry.metadata import intake, legacy
+from vestry.metadata import crowd, following, intake, legacy
 from vestry.metadata.canonical import encode
 from vestry.metadata.keys import Key
 from vestry.text import printable
@@ -69,6 +71,80 @@ class Document:
         return replace(self, raw=to_file(self.signed, chosen, self.extra), signatures=chosen)
 
 
+class LargeDocument(Document):
+    """A large document whose crowd stays in its bytes (see `crowd`). `left` is the signed part without it.
+
+    `signed_bytes` are put together when they are asked for, and `signed` is read then: slow, and large.
+    """
+
+    def __init__(
+        self,
+        raw: bytes,
+        left: crowd.Placed,
+        pieces: tuple[bytes | crowd.Run, ...],
+        signatures: tuple[Signature, ...],
+        kind: str,
+        version: int,
+        expires: datetime,
+        extra: Mapping[str, Any],
+    ) -> None:
+        values: dict[str, Any] = {
+            "raw": raw,
+            "signatures": signatures,
+            "type": kind,
+            "version": version,
+            "expires": expires,
+        }
+        values |= {"extra": extra, "left": left, "pieces": pieces, "steps": {}}
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    left: crowd.Placed
+    pieces: tuple[bytes | crowd.Run, ...]
+    steps: dict[tuple[int, tuple[str, ...]], following.Steps]
+    """What lies between the crowd of another document, by its identity, and this one's."""
+
+    @cached_property
+    def _whole(self) -> dict[str, Any]:
+        signed: dict[str, Any] = json.loads(self.raw)["signed"]  # the door has seen all of it
+        return signed
+
+    @property
+    def signed(self) -> dict[str, Any]:
+        """The whole signed part, made anew from the file the first time."""
+        return self._whole
+
+    @property
+    def signed_bytes(self) -> bytes:
+        """The canonical form of the signed part, put together anew each time."""
+        return crowd.joined(self.pieces)
+
+    @cached_property
+    def _digest(self) -> Future[str]:
+        pool = ThreadPoolExecutor(1)
+        hashed = pool.submit(crowd.digest, self.pieces)
+        pool.shutdown(wait=False)
+        return hashed
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the signed bytes, in hex."""
+        return self._digest.result()
+
+    def expect_digest(self) -> None:
+        """Begin to hash; other work goes on meanwhile."""
+        _ = self._digest
+
+    def __repr__(self) -> str:
+        return f"LargeDocument({self.type} v{self.version}, {len(self.raw):,} bytes)"
+
+    def with_signatures(self, signatures: Iterable[Signature]) -> Document:
+        """As `Document.with_signatures`."""
+        chosen = tuple(sorted({s.keyid: s for s in signatures}.values(), key=lambda s: s.keyid))
+        raw = to_file(self.signed, chosen, self.extra)
+        return LargeDocument(raw, self.left, self.pieces, chosen, self.type, self.version, self.expires, self.extra)
+
+
 def to_file(
     signed: Mapping[str, Any], signatures: Iterable[Signature] = (), extra: Mapping[str, Any] = _NOTHING
 ) -> bytes:
@@ -78,12 +154,23 @@ def to_file(
     return json.dumps(value, sort_keys=True, indent=1, separators=(",", ": ")).encode()
 
 
-def read(raw: bytes, *, where: str, limits: intake.Limits = intake.LIMITS, old_forms: bool = False) -> Document:
+def read(
+    raw: bytes,
+    *,
+    where: str,
+    limits: intake.Limits = intake.LIMITS,
+    old_forms: bool = False,
+    before: Document | None = None,
+) -> Document:
     """Read a document strictly; with `old_forms`, which only review and verification take, what `legacy` reads, too.
+    The version `before` it, if it is at hand, makes a large one quicker to read.
 
     Raises:
         InputRejected: it is no TUF metadata; says which field and why.
     """
+    large = read_large(raw, where=where, limits=limits, old_forms=old_forms, before=before)
+    if large is not None:
+        return large
     value = intake.parse(raw, where=where, limits=limits)
     reader = _Reader(where, old_forms=old_forms)
     top = reader.object(value, "the document")
@@ -101,10 +188,45 @@ def read(raw: bytes, *, where: str, limits: intake.Limits = intake.LIMITS, old_f
     return Document(raw, signed, signatures, encode(signed), kind, version, expires, extra)
 
 
-def keys(document: Document) -> Mapping[str, Key]:
-    """The key objects of a root, or of a targets' delegations, by key id."""
+def read_large(
+    raw: bytes, *, where: str, limits: intake.Limits, old_forms: bool = False, before: Document | None = None
+) -> LargeDocument | None:
+    """A large document of targets without its crowd; None where it has none, or where it must be read as a whole to say
+    what is wrong with it."""
+    if not crowd.LARGE <= len(raw) <= limits.bytes:
+        return None
+    steps, names = following.along(before.left, raw) if isinstance(before, LargeDocument) else ({}, None)
+    found = crowd.cut(raw, {at: step.runs for at, step in steps.items()})
+    if found is None:
+        return None
+    try:
+        top = intake.parse(found.rest, where=where, limits=limits)
+        if not isinstance(top, dict) or not isinstance(top.get("signed"), dict):
+            return None
+        placed = crowd.place(top["signed"], found, names)
+        if placed is None:
+            return None
+        reader = _Reader(where, old_forms=old_forms)
+        signatures = reader.signatures(_get(top, "signatures"))
+        kind, version, expires = reader.common(placed.signed)
+        if kind != "targets":
+            return None
+        reader.targets(placed.signed)
+        pieces = tuple(crowd.canonical(encode(top["signed"]), found))
+    except InputRejected:
+        return None
+    extra = {k: v for k, v in top.items() if k not in ("signed", "signatures")}
+    large = LargeDocument(raw, placed, pieces, signatures, kind, version, expires, extra)
+    large.steps.update({(id(before), at): step for at, step in steps.items()})
+    return large
+
+
+def keys(document: Document, only: Iterable[str] | None = None) -> Mapping[str, Key]:
+    """The key objects of a root, or of a targets' delegations, by key id; of `only` these ids, where they are given."""
     holder = document.signed if document.type in ("root", "layout") else document.signed.get("delegations", {})
-    return {keyid: Key.from_dict(keyid, value) for keyid, value in holder.get("keys", {}).items()}
+    listed = holder.get("keys", {})
+    wanted = listed if only is None else [keyid for keyid in only if keyid in listed]
+    return {keyid: Key.from_dict(keyid, listed[keyid]) for keyid in wanted}
 
 
 def role_entry(document: Document, role: str) -> Mapping[str, Any] | None:

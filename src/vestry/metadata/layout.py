@@ -31,12 +31,16 @@ PARTS = ("steps", "inspect")
 _TRIED = 100
 
 
-def read(raw: bytes, *, where: str, limits: intake.Limits = intake.LIMITS) -> Document:
+def read(raw: bytes, *, where: str, limits: intake.Limits = intake.LIMITS, before: Document | None = None) -> Document:
     """A document for review or verification: a layout, or TUF metadata, also in the old forms of other tools.
+    For `before` see `document.read`.
 
     Raises:
         InputRejected: it is neither; says which field and why.
     """
+    large = document.read_large(raw, where=where, limits=limits, old_forms=True, before=before)
+    if large is not None:
+        return large
     if b"layout" in raw or b"payload" in raw:
         value = intake.parse(raw, where=where, limits=limits)
         if isinstance(value, dict) and "payload" in value and "signed" not in value:

@@ -19,7 +19,7 @@ from vestry.metadata.thresholds import named, tally
 from vestry.metadata.wording import owner
 from vestry.text import Safe, printable
 
-_MOST_ROLES = 200
+MOST_ROLES = 200
 """Delegated roles whose keys are counted one by one; reading those of 500,000 would take minutes."""
 _SHOWN = 6
 _NAME = 100
@@ -130,9 +130,12 @@ def look_ahead(
     history: Sequence[Document] = (),
     others: Mapping[str, Document] | None = None,
     next_ceremony: datetime | None = None,
+    more: int = 0,
 ) -> LookAhead:
-    """Look ahead from `new`, a document of `role`, as if it were signed. The arguments are those of `review.review`."""
-    found, uncounted = _reserves(role, new, old, delegator, known)
+    """Look ahead from `new`, a document of `role`, as if it were signed. The arguments are those of `review.review`;
+    `more` delegations than are in `new` are in the whole of it.
+    """
+    found, uncounted = _reserves(role, new, old, delegator, known, more)
     leads = tuple(chain(new, (*history, *([old] if old is not None else ())))) if role == "root" else ()
     expiries, following = _expiries(role, new, delegator, others or {}, next_ceremony)
     told = [*_of_reserves(found, new), *_of_uncounted(uncounted), *_of_leads(leads)]
@@ -177,7 +180,7 @@ def reserve(role: str, by: str, threshold: int, keys: Sequence[Key], known: Call
 
 
 def _reserves(
-    role: str, new: Document, old: Document | None, delegator: Document | None, known: Callable[[str], str]
+    role: str, new: Document, old: Document | None, delegator: Document | None, known: Callable[[str], str], more: int
 ) -> tuple[tuple[Reserve, ...], int]:
     found: list[Reserve] = []
 
@@ -200,8 +203,8 @@ def _reserves(
     entries = [(r["name"], r) for r in inner.get("roles", [])]
     if "succinct_roles" in inner:
         entries.append((f"{inner['succinct_roles']['name_prefix']}-*", inner["succinct_roles"]))
-    if len(entries) > _MOST_ROLES:
-        return tuple(found), len(entries)
+    if len(entries) + more > MOST_ROLES:
+        return tuple(found), len(entries) + more
     listed = documents.keys(new) if entries else {}
     for name, entry in entries:
         keys = [listed[i] for i in entry["keyids"] if i in listed]
@@ -289,7 +292,7 @@ def _of_reserves(found: Sequence[Reserve], new: Document) -> Iterator[str]:
                 yield f"{short.by} can't be met as it is: {short.keys} usable of {short.threshold} keys needed"
             else:
                 yield from _who(short, f"under {short.by} no new root can be signed")
-    for held in [r for r in found if r.role != "root"][: _MOST_ROLES if new.type == "root" else _SHOWN * 2]:
+    for held in [r for r in found if r.role != "root"][: MOST_ROLES if new.type == "root" else _SHOWN * 2]:
         name = held.role[:_NAME]
         if held.keys_to_lose < 0:
             yield f"{name} can't be signed as it is: {held.keys} usable of {held.threshold} keys needed"

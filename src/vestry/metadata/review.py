@@ -7,8 +7,11 @@ You sign the bytes you read: a `Reviewed` carries exactly `Document.signed_bytes
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import InitVar, dataclass, field
 from datetime import datetime
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -16,10 +19,12 @@ from vestry.errors import Refused
 from vestry.metadata import findings as rules
 from vestry.metadata import layout_changes, thresholds
 from vestry.metadata.changes import Change, changes
-from vestry.metadata.document import Document
+from vestry.metadata.document import Document, LargeDocument
 from vestry.metadata.findings import Context, Finding, Silenced
 from vestry.metadata.look_ahead import LookAhead, look_ahead
+from vestry.metadata.lookalike import known_with
 from vestry.metadata.policy import DEFAULT, Policy
+from vestry.metadata.reduction import Reduced, reduce
 from vestry.metadata.thresholds import Authority, Tally
 from vestry.metadata.wording import owner
 from vestry.text import printable
@@ -29,7 +34,9 @@ from vestry.text import printable
 class Review:
     """One document, as a reader gets to see it. `old` is None where nothing is compared; `names` are the holders of the
     keys that may sign, by key id, as far as they are known (not yet printable). `silenced` are findings that the
-    `policy` wants nobody asked about; `ahead` is what comes after this change."""
+    `policy` wants nobody asked about; `ahead` is what comes after this change. `reduced` are the parts of large
+    documents that the changes are in.
+    """
 
     role: str
     old: Document | None
@@ -41,6 +48,14 @@ class Review:
     silenced: tuple[Silenced, ...] = ()
     policy: Policy = DEFAULT
     ahead: LookAhead | None = None
+    reduced: Reduced | None = field(default=None, repr=False)
+
+    @property
+    def signed(self) -> tuple[Mapping[str, Any] | None, Mapping[str, Any]]:
+        """The old and new signed parts, as far as the changes are in them."""
+        if self.reduced is not None:
+            return self.reduced.old.signed, self.reduced.new.signed
+        return self.old.signed if self.old is not None else None, self.new.signed
 
     @property
     def to_answer(self) -> tuple[Finding, ...]:
@@ -113,26 +128,44 @@ def review(
     names = known or (lambda _: "")
     authorities = thresholds.authorities(role, new, trusted=old if role == "root" else None, delegator=delegator)
     authorities = authorities if signers is None else (signers,)
-    tallies = tuple(thresholds.tally(new, authority) for authority in authorities)
-    compare = layout_changes.changes if new.type == "layout" else changes
-    listed = compare(old.signed if old else None, new.signed, known=names)
-    context = Context(role, new, old, delegator, tuple(authorities), tallies, now, names, policy, ancestors)
+    counting: Callable[[], tuple[Tally, ...]] = partial(_tallies, new, authorities)
+    reduced = None
+    with ExitStack() as stack:
+        if isinstance(new, LargeDocument):
+            # To hash a large document and to verify its signatures takes as long as to compare it: all at once.
+            new.expect_digest()
+            counting = stack.enter_context(ThreadPoolExecutor(1)).submit(counting).result
+            guarded = known_with(policy.well_known)
+            reduced = reduce(old, new, role=role, delegator=delegator, ancestors=ancestors, well_known=guarded)
+        tallies = counting()
+    was, is_now = (reduced.old, reduced.new) if reduced is not None else (old, new)
+    if new.type == "layout":
+        listed = layout_changes.changes(was.signed if was else None, is_now.signed, known=names)
+    else:
+        located = reduced.located if reduced is not None else None
+        listed = changes(was.signed if was else None, is_now.signed, known=names, located=located)
+    context = Context(role, is_now, was, delegator, tuple(authorities), tallies, now, names, policy, ancestors)
     stand, silenced = rules.judge(context)
     ahead = None
     if new.type != "layout":
         ahead = look_ahead(
             role,
-            new,
-            old=old,
+            is_now,
+            old=was,
             delegator=delegator,
             now=now,
+            more=reduced.delegations if reduced else 0,
             known=names,
             history=history,
             others=others,
             next_ceremony=next_ceremony,
         )
     holding = {k.keyid: names(k.keyid) or owner(k.extra) for authority in authorities for k in authority.keys}
-    return Review(role, old, new, listed, stand, tallies, holding, silenced, policy, ahead)
+    return Review(role, old, new, listed, stand, tallies, holding, silenced, policy, ahead, reduced)
+
+
+def _tallies(new: Document, authorities: Sequence[Authority]) -> tuple[Tally, ...]:
+    return tuple(thresholds.tally(new, authority) for authority in authorities)
 
 
 _SEAL = object()

@@ -26,7 +26,7 @@ SCHEMES = frozenset(
 """Key types and schemes that python-tuf's clients verify; a document with any other is refused by them as a whole."""
 
 # Encodings of the points of small order: signatures that verify with them can be made up without a private key.
-_SMALL_ORDER = frozenset(
+SMALL_ORDER = frozenset(
     bytes.fromhex(point)
     for y in (
         "0100000000000000000000000000000000000000000000000000000000000000",
@@ -205,7 +205,7 @@ def key_weak(c: Context) -> Iterator[Hit]:
             yield Hit(
                 (*c.key_path, keyid), text + (", which can be broken" if short else ""), None if short else "note"
             )
-        if isinstance(public, Ed25519PublicKey) and public.public_bytes_raw() in _SMALL_ORDER:
+        if isinstance(public, Ed25519PublicKey) and public.public_bytes_raw() in SMALL_ORDER:
             yield Hit((*c.key_path, keyid), f"{c.label(keyid)} is a point for which signatures can be made up")
 
 

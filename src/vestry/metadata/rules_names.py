@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from vestry.metadata.delegation_index import segment_covers
-from vestry.metadata.edits import DELEGATED, SUCCINCT
+from vestry.metadata.edits import DELEGATED, SUCCINCT, named
 from vestry.metadata.rulebook import Context, Hit, rule
 from vestry.metadata.rules_delegations import delegated, patterns
 from vestry.metadata.rules_document import TOP_LEVEL
@@ -168,7 +168,9 @@ def _texts(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...],
             yield (*path, name), name, True
             yield from _texts(inner, (*path, name))
     elif isinstance(value, list):
-        for place, inner in enumerate(value):
-            yield from _texts(inner, (*path, str(place)))
+        # As everywhere, a delegation is called by its name; its place changes with every other.
+        places = named(value) if path == DELEGATED else None
+        for place, inner in zip(places or map(str, range(len(value))), value, strict=True):
+            yield from _texts(inner, (*path, place))
     elif isinstance(value, str):
         yield path, value, bool(path) and (path[-1] == "name" or "paths" in path[-2:])

@@ -68,7 +68,7 @@ def named(above: Document, role: str) -> Authority | None:
     entry = documents.role_entry(above, role)
     if entry is None:
         return None
-    keys = documents.keys(above)
+    keys = documents.keys(above, entry["keyids"])
     who = tuple(keys[i] for i in dict.fromkeys(entry["keyids"]) if i in keys)
     return Authority(f"{above.type} v{above.version}", role, entry["threshold"], who)
 

@@ -50,7 +50,7 @@ def canonical_rows(change: Change, review: Review, width: int) -> list[Line]:
     doubled backslash.
     """
     rows = _head(change, width)
-    old, new = members.sides(change, review.old.signed if review.old else None, review.new.signed)
+    old, new = members.sides(change, *review.signed)
     for name, side in (("Old", old), ("New", new)):
         rows += _member(name, side, width)
     if about := members.remark(change):

@@ -1,0 +1,390 @@
+"""Large documents without their crowd: entries of the plainest form are found in the bytes and left there.
+
+A claimed role has half a million delegations, nearly all of one form: one Ed25519 key, a threshold of one, one
+pattern. To make objects of them takes seconds and a gigabyte, and no reader looks at them. Here expressions find them
+in the file; each match is one JSON value of known form, spelled out letter by letter. What they leave, with a mark in
+the place of each run of such entries, is read by the one door as any document is. A mark is a value that the file can't
+hold, and it is accepted only where it was found as that member or element of the right container; so the run stood
+there, in its place. Whatever does not fit is read as a whole, the slow way.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from operator import lt
+from types import MappingProxyType
+from typing import Any
+
+from vestry.errors import InputRejected
+
+LARGE = 4 << 20
+"""Bytes from which on a document is looked at so."""
+SHORTEST = 1 << 12
+"""Bytes from which on a run is worth it."""
+
+_HEX = r"[0-9a-f]{64}"
+# Names of devices and top-level roles have findings of their own, so they are not plain.
+_ODD_NAME = r"(?i:con|prn|aux|nul|com[0-9]|lpt[0-9]|root|targets|snapshot|timestamp)[\".]"
+_ROLE_NAME = rf"(?!{_ODD_NAME})(?=[^\"]{{1,100}}\")[A-Za-z0-9][A-Za-z0-9_-]*+(?:\.[A-Za-z0-9_-]++)*+"
+_SEGMENT = r"[A-Za-z0-9_+@~-][A-Za-z0-9._+@~-]{0,199}+"
+_BLAKE, _SHA256, _SHA512 = (
+    rf"\"{name}\"W:W\"[0-9a-f]{{{length}}}\"" for name, length in (("blake2b-256", 64), ("sha256", 64), ("sha512", 128))
+)
+_HASHES = rf"(?:{_BLAKE}(?:W,W{_SHA256})?+(?:W,W{_SHA512})?+|{_SHA256}(?:W,W{_SHA512})?+|{_SHA512})"
+
+
+@dataclass(frozen=True)
+class Form:
+    """One kind of plain entry.
+
+    `place` is its container; `entry` the expression of one, with ``W`` where white space may stand; `before` and
+    `after` are what an entry begins and ends with. Between two of them stands `joint`, so that a canonical run is cut
+    by it into the tokens that tell entries apart (of files, after a digit alone). `name` finds an entry's name in its
+    token. `length` is that of a canonical entry, in bytes, where all have one.
+    """
+
+    place: tuple[str, ...]
+    entry: str
+    before: bytes
+    joint: bytes
+    after: bytes
+    name: Callable[[bytes], bytes]
+    length: int = 0
+
+    def edge(self, raw: bytes, start: int, end: int) -> int:
+        """Where the last entry begins that begins after `start`, of those that follow each other there; -1 if none."""
+        back = raw.rfind(self.joint, start, end)
+        while back >= 0 and self.place == ("targets",) and not raw[back - 1 : back].isdigit():
+            back = raw.rfind(self.joint, start, back + len(self.joint) - 1)  # that was the end of its hashes
+        return back + len(self.joint) - len(self.before) if back >= 0 else -1
+
+    @property
+    def is_list(self) -> bool:
+        """Whether the container is a list of objects with names, and not an object of members."""
+        return self.place[-1] == "roles"
+
+
+KEYS = Form(
+    ("delegations", "keys"),
+    rf"\"{_HEX}\"W:W\{{W\"keytype\"W:W\"ed25519\"W,W\"keyval\"W:W\{{W\"public\"W:W\"{_HEX}\"W\}}W,W\"scheme\"W:W\"ed25519\"W\}}",
+    b'"',
+    b'"ed25519"},"',
+    b'"ed25519"}',
+    lambda token: token[:64],
+    len('"":{"keytype":"ed25519","keyval":{"public":""},"scheme":"ed25519"}') + 2 * 64,
+)
+ROLES = Form(
+    ("delegations", "roles"),
+    rf"\{{W\"keyids\"W:W\[W\"{_HEX}\"W\]W,W\"name\"W:W\"{_ROLE_NAME}\"W,W\"paths\"W:W\[W\"(?:{_SEGMENT}/){{1,8}}+\*\"W\]W,W"
+    r"\"terminating\"W:W(?:true|false)W,W\"threshold\"W:W1W\}",
+    b"{",
+    b"},{",
+    b"}",
+    lambda token: token[86 : token.index(b'"', 86)],
+)
+TARGETS = Form(
+    ("targets",),
+    rf"\"(?:{_SEGMENT}/){{0,8}}+{_SEGMENT}\"W:W\{{W\"hashes\"W:W\{{W{_HASHES}W\}}W,W"
+    r"\"length\"W:W(?:0|[1-9][0-9]{0,17}+)W\}",
+    b'"',
+    b'},"',
+    b"}",
+    lambda token: token[: token.index(b'"')],
+)
+_FORMS = (ROLES, KEYS, TARGETS)  # the first is found fastest
+_MEMBER = re.compile(rb'([^"]*":\{"hashes":\{[^}]*\},"length":[0-9]+)\}(?:,"|$)')
+
+
+def _compiled(form: Form, white: str) -> re.Pattern[bytes]:
+    entry = form.entry.replace("W", white)
+    return re.compile(f"{entry}(?:{white},{white}{entry})*+".encode())
+
+
+_RUNS = {
+    (form.place, spaced): _compiled(form, r"[ \t\r\n]*+" if spaced else "")
+    for form in _FORMS
+    for spaced in (False, True)
+}
+_ENTRIES = {form.place: re.compile(form.entry.replace("W", "").encode()) for form in _FORMS}
+_HASHED = b'":{"hashes":{'
+_NAMED = re.compile(rb'"name":"([^"]*)","paths":\["\1/\*"')
+_WHITE = re.compile(rb"[ \t\r\n]+")
+
+
+def entry_pattern(form: Form) -> re.Pattern[bytes]:
+    """The expression of one entry in a file without white space."""
+    return _ENTRIES[form.place]
+
+
+@dataclass(frozen=True)
+class Run:
+    """Plain entries that stand one after the other in a file, from `start` to before `end`. What they hold has no white
+    space, so that all there is stands between."""
+
+    form: Form
+    raw: bytes = field(repr=False)
+    start: int
+    end: int
+    spaced: bool
+    rising: bool = False
+    """Whether its members are known to stand in rising order."""
+    size: int = 0
+    """How many entries it has, where that is known."""
+
+    def text(self) -> bytes:
+        """The canonical bytes of its entries, joined by commas."""
+        found = self.raw[self.start : self.end]
+        return _WHITE.sub(b"", found) if self.spaced else found
+
+    def tokens(self) -> list[bytes]:
+        """What tells its entries apart, in order: each is the canonical entry without `before` and `after`."""
+        form = self.form
+        if form is TARGETS:
+            return _MEMBER.findall(self.text(), len(form.before))
+        if self.spaced:
+            return self.text()[len(form.before) : -len(form.after)].split(form.joint)
+        return self.raw[self.start + len(form.before) : self.end - len(form.after)].split(form.joint)
+
+    def names(self) -> list[bytes]:
+        """The names of its entries, in order."""
+        if self.form is KEYS:
+            return [token[:64] for token in self.tokens()]
+        if self.form is TARGETS:
+            pieces = self.text().split(_HASHED)
+            return [piece[piece.rfind(b'"') + 1 :] for piece in pieces[:-1]]
+        return [self.form.name(token) for token in self.tokens()]
+
+    @cached_property
+    def count(self) -> int:
+        """How many entries it has."""
+        if self.size:
+            return self.size
+        if self.spaced:
+            return len(self.tokens())
+        if self.form is TARGETS:
+            return self.raw.count(_HASHED, self.start, self.end)
+        if self.form.length:
+            return (self.end - self.start + 1) // (self.form.length + 1)
+        return self.raw.count(self.form.joint, self.start, self.end) + 1
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A file without its crowd: `rest` is JSON with a mark for each run, `marks` are their texts."""
+
+    rest: bytes = field(repr=False)
+    runs: tuple[Run, ...]
+    marks: tuple[str, ...]
+
+
+def cut(raw: bytes, known: Mapping[tuple[str, ...], Sequence[Run]] = MappingProxyType({})) -> Cut | None:
+    """`raw` without its crowd, whose runs have at least `SHORTEST` bytes; None where it has none. In
+    containers whose runs are `known`, no others are looked for.
+    """
+    spaced = b"\n" in raw[:200] or b" " in raw[:200]
+    runs = sorted((run for there in known.values() for run in there), key=lambda r: r.start)
+    for form in _FORMS:
+        if form.place not in known and f'"{form.place[0]}"'.encode() in raw:
+            # Where runs of another form were found there is nothing of this one.
+            ends = [0, *(at for r in runs for at in (r.start, r.end)), len(raw)]
+            found = (
+                m
+                for a, b in zip(ends[::2], ends[1::2], strict=True)
+                for m in _RUNS[form.place, spaced].finditer(raw, a, b)
+            )
+            # A short run costs more than it spares; its entries are read as any.
+            runs += [Run(form, raw, m.start(), m.end(), spaced) for m in found if m.end() - m.start() >= SHORTEST]
+            runs.sort(key=lambda r: r.start)
+    return marked(raw, runs)
+
+
+def marked(raw: bytes, runs: Sequence[Run]) -> Cut | None:
+    """`raw` with a mark for each of `runs`, which stand in it in this order; None where no mark can be found."""
+    nonce = secrets.token_hex(16)
+    if not runs or nonce.encode() in raw:
+        return None
+    pieces, at, marks = [], 0, []
+    for i, run in enumerate(runs):
+        mark = f"{nonce}:{i}"
+        pieces += [raw[at : run.start], _marked(run, mark)]
+        marks.append(mark)
+        at = run.end
+    return Cut(b"".join([*pieces, raw[at:]]), tuple(runs), tuple(marks))
+
+
+def _marked(run: Run, mark: str) -> bytes:
+    if run.form.is_list:
+        return f'{{"name":"{mark}"}}'.encode()
+    # The member is called as the first of the run, so that it is sorted in where that belongs.
+    first = run.raw[run.start : run.raw.index(b'"', run.start + 1) + 1]
+    return first + f':"{mark}"'.encode()
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A signed part without its crowd. `signed` is what is left; `runs` say before which element of what is left of a
+    list they stood; `tokens` are those of the crowd that was looked at, by form.
+    """
+
+    signed: dict[str, Any]
+    runs: tuple[tuple[Run, int], ...]
+    tokens: dict[tuple[str, ...], list[bytes]]
+    _numbers: dict[bytes, int] = field(default_factory=dict)
+    alike: set[str] = field(default_factory=lambda: {"paths"})
+    """Holds "paths" as long as each plain delegation is for just the paths below its own name."""
+
+    def entries(self, form: Form) -> list[bytes]:
+        """The tokens of the crowd of one form, in their order."""
+        if form.place not in self.tokens:
+            self.tokens[form.place] = [t for run, _ in self.runs if run.form is form for t in run.tokens()]
+        return self.tokens[form.place]
+
+    def numbers(self) -> dict[bytes, int]:
+        """The numbers (0-based) of plain delegations among themselves, by name."""
+        if not self._numbers:
+            texts = ((run.raw, run.start, run.end) for run, _ in self.runs if run.form is ROLES and not run.spaced)
+            listed = [name for text in texts for name in _NAMED.findall(*text)]
+            if len(listed) != sum(run.count for run, _ in self.runs if run.form is ROLES):
+                self.alike.clear()
+                listed = [ROLES.name(token) for token in self.entries(ROLES)]
+            self._numbers.update(zip(listed, range(len(listed)), strict=True))
+        return self._numbers
+
+
+def place(signed: dict[str, Any], found: Cut, names: Container[bytes] | None = None) -> Placed | None:
+    """Take the marks out of a signed part as it was read.
+
+    None where a mark does not stand where its run belongs, where a name stands twice, or where members are not in the
+    order that canonical JSON has. `names` are those of the plain delegations, where they are known to differ.
+    """
+    left = _copied(signed)
+    places = _unmarked(left, found)
+    if places is None:
+        return None
+    cut_up = {run.start: run.tokens() for run in found.runs if run.form is KEYS and not run.rising}
+    tokens: dict[tuple[str, ...], list[bytes]] = {}
+    for run in found.runs:
+        if run.start in cut_up:
+            mine = tokens.setdefault(run.form.place, cut_up[run.start])
+            if mine is not cut_up[run.start]:
+                mine += cut_up[run.start]
+    placed = Placed(left, tuple(places), tokens)
+    if names is None:
+        names = placed.numbers()
+        if len(placed.numbers()) != sum(run.count for run in found.runs if run.form is ROLES):
+            return None
+    inner = _container(left, ROLES.place)
+    others = [e.get("name") for e in inner if isinstance(e, dict)] if isinstance(inner, list) else []
+    if any(isinstance(n, str) and n.isascii() and n.encode() in names for n in others):
+        return None
+    for form in (KEYS, TARGETS):
+        if any(run.form is form for run in found.runs) and not _sorted(_container(left, form.place), found, cut_up):
+            return None
+    for run, _ in places:
+        if not run.form.is_list:
+            del _container(left, run.form.place)[_first(run)]
+    return placed
+
+
+def _unmarked(left: dict[str, Any], found: Cut) -> list[tuple[Run, int]] | None:
+    """Where the runs stood; the marks in lists are taken out of `left`, those in objects are needed for their order."""
+    places: list[tuple[Run, int]] = []
+    for run, mark in zip(found.runs, found.marks, strict=True):
+        holder = _container(left, run.form.place)
+        if isinstance(holder, list) and run.form.is_list:
+            at = next((i for i, e in enumerate(holder) if isinstance(e, dict) and e == {"name": mark}), None)
+            if at is None:
+                return None
+            del holder[at]
+            places.append((run, at))
+        elif isinstance(holder, dict) and not run.form.is_list and holder.get(_first(run)) == mark:
+            places.append((run, 0))
+        else:
+            return None
+    return places
+
+
+def _first(run: Run) -> str:
+    return run.raw[run.start + 1 : run.raw.index(b'"', run.start + 1)].decode()
+
+
+def _copied(signed: dict[str, Any]) -> dict[str, Any]:
+    """`signed` with containers of its own where runs may have stood."""
+    copy = dict(signed)
+    for name in ("delegations", "targets"):
+        if isinstance(copy.get(name), dict):
+            copy[name] = dict(copy[name])
+    inner = copy.get("delegations")
+    if isinstance(inner, dict):
+        for name, kind in (("keys", dict), ("roles", list)):
+            if isinstance(inner.get(name), kind):
+                inner[name] = kind(inner[name])
+    return copy
+
+
+def _container(signed: Any, at: tuple[str, ...]) -> Any:
+    for name in at:
+        signed = signed.get(name) if isinstance(signed, dict) else None
+    return signed
+
+
+def _sorted(holder: dict[str, Any], found: Cut, cut_up: Mapping[int, list[bytes]]) -> bool:
+    """Whether members stand in rising order, and so none twice: then a canonical run is a part of canonical bytes."""
+    by_mark = dict(zip(found.marks, found.runs, strict=True))
+    last: str | None = None
+    for name, value in holder.items():
+        if last is not None and name <= last:
+            return False
+        last = name
+        if isinstance(value, str) and (run := by_mark.get(value)) is not None:
+            if run.rising:
+                names = [_last(run)]
+            else:
+                names = [token[:64] for token in cut_up[run.start]] if run.form is KEYS else run.names()
+            if not all(map(lt, names, names[1:])):
+                return False
+            last = names[-1].decode()
+    return True
+
+
+def _last(run: Run) -> bytes:
+    edge = run.form.edge(run.raw, run.start, run.end)
+    return run.form.name(run.raw[max(edge, run.start) + len(run.form.before) : run.end])
+
+
+def canonical(encoded: bytes, found: Cut) -> Iterator[bytes | Run]:
+    """The canonical bytes of the whole signed part, in pieces, from those of the marked one.
+
+    Raises:
+        InputRejected: a mark is not in them once.
+    """
+    at = 0
+    texts = [(run, _marked(run, mark)) for run, mark in zip(found.runs, found.marks, strict=True)]
+    for start, run, text in sorted(((encoded.find(text), run, text) for run, text in texts), key=lambda f: f[0]):
+        if start < at:
+            raise InputRejected("a run of entries has no place", where="signed")
+        yield encoded[at:start]
+        yield run
+        at = start + len(text)
+    yield encoded[at:]
+
+
+def digest(pieces: Sequence[bytes | Run]) -> str:
+    """SHA-256 in hex of canonical bytes in pieces."""
+    whole = hashlib.sha256()
+    for piece in pieces:
+        if isinstance(piece, Run) and not piece.spaced:
+            whole.update(memoryview(piece.raw)[piece.start : piece.end])
+        else:
+            whole.update(piece if isinstance(piece, bytes) else piece.text())
+    return whole.hexdigest()
+
+
+def joined(pieces: Sequence[bytes | Run]) -> bytes:
+    """Canonical bytes in one piece."""
+    return b"".join(piece if isinstance(piece, bytes) else piece.text() for piece in pieces)

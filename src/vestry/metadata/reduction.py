@@ -1,0 +1,466 @@
+"""Two versions of a large document, without the plain entries that are in both and touch nothing that differs.
+
+A review of what is left says the same as a review of the whole, for each rule looks at entries one by one, or compares
+entries that are alike in something: a name, a pattern, a key. Entries of the crowd that are alike in any of that with
+one that is left, or with each other, are therefore left, too. What can't be told apart so is reviewed as a whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from binascii import unhexlify
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from vestry.metadata import look_ahead
+from vestry.metadata.canonical import encode
+from vestry.metadata.crowd import KEYS, ROLES, TARGETS, Form
+from vestry.metadata.delegation_index import Index, segments_meet, wild
+from vestry.metadata.document import Document, LargeDocument
+from vestry.metadata.edits import DELEGATED, Edit
+from vestry.metadata.following import Steps, in_place
+from vestry.metadata.keys import Key
+from vestry.metadata.lookalike import Known, project_of, skeletons, unicode_skeleton
+from vestry.metadata.rules_delegations import delegated, patterns
+from vestry.metadata.rules_keys import SMALL_ORDER
+from vestry.metadata.rules_names import fits
+
+_ED25519_PREFIX = bytes.fromhex("302a300506032b6570032100")
+_FEW = 3
+"""Patterns with wildcards before their last segment that are held against each entry."""
+
+
+@dataclass(frozen=True)
+class Reduced:
+    """Both versions without what says nothing. `places` are the places (0-based) that their delegations have in the
+    whole list; `delegations` is how many of the whole new list are not here.
+    """
+
+    old: Document
+    new: Document
+    places: tuple[list[int], list[int]]
+    delegations: int
+
+    def same_order(self) -> bool:
+        """Whether the delegations that both versions have stand in one order, those that are not here among them."""
+        was, now = (
+            dict(zip(delegated(side.signed), places, strict=True))
+            for side, places in zip((self.old, self.new), self.places, strict=True)
+        )
+        gone = sorted(place for name, place in was.items() if name not in now)
+        come = sorted(place for name, place in now.items() if name not in was)
+        return all(
+            place - bisect_left(gone, place) == now[name] - bisect_left(come, now[name])
+            for name, place in was.items()
+            if name in now
+        )
+
+    def located(self, edit: Edit) -> Edit:
+        """An edit between the reduced versions, with places as in the whole ones."""
+        if edit.path[:2] != DELEGATED or not edit.kind.startswith("delegation-") or edit.kind == "delegation-changed":
+            return edit
+        was, now = (
+            value | {"position": places[value["position"]]} if value is not None else None
+            for value, places in zip((edit.old, edit.new), self.places, strict=True)
+        )
+        return replace(edit, old=was, new=now)
+
+
+def reduce(
+    old: Document | None,
+    new: Document,
+    *,
+    role: str,
+    delegator: Document | None,
+    ancestors: Iterable[str],
+    well_known: Known,
+) -> Reduced | None:
+    """Both versions reduced; None where they are not large, or must be reviewed as a whole."""
+    if not isinstance(old, LargeDocument) or not isinstance(new, LargeDocument):
+        return None
+    steps = {form.place: _steps(form, old, new) for form in (KEYS, ROLES, TARGETS)}
+    if any(step is None for step in steps.values()):
+        return None
+    crowd = _Crowd(old, new, {at: step for at, step in steps.items() if step is not None})
+    given = delegator.signed.get("delegations") if delegator is not None and delegator.type == "targets" else None
+    above = delegated(delegator.signed) if delegator is not None and isinstance(given, dict) else {}
+    if not crowd.draw_out(
+        {role, *ancestors} | above.keys(), patterns(above[role]) if role in above else None, well_known
+    ):
+        return None
+    reduced = crowd.reduced()
+    return reduced if reduced.same_order() else None
+
+
+def _steps(form: Form, old: LargeDocument, new: LargeDocument) -> Steps | None:
+    """What differs between the crowds; None where entries of a list have changed places."""
+    known = new.steps.get((id(old), form.place))
+    if known is not None:
+        return known
+    if not any(run.form is form for side in (old, new) for run, _ in side.left.runs):
+        return Steps(form, (), (), ())
+    was, now = old.left.entries(form), new.left.entries(form)
+    here, there = set(now), set(was)
+    gone = tuple((n, t) for n, t in enumerate(was) if t not in here)
+    come = tuple((n, t) for n, t in enumerate(now) if t not in there)
+    if form.is_list and (
+        [t for t in was if t in here] != [t for t in now if t in there] or not in_place(form, gone, come)
+    ):
+        return None
+    return Steps(form, (), gone, come)
+
+
+class _Crowd:
+    """The entries that both versions have, and which of them are drawn out of the crowd again."""
+
+    def __init__(self, old: LargeDocument, new: LargeDocument, steps: Mapping[tuple[str, ...], Steps]) -> None:
+        self.old, self.new, self.steps = old, new, steps
+        self.keys = self._both(KEYS)
+        self.drawn: dict[tuple[str, ...], set[bytes]] = {form.place: set() for form in (KEYS, ROLES, TARGETS)}
+        self.left = _plain(old, steps, old=True), _plain(new, steps, old=False)
+
+    @cached_property
+    def roles(self) -> list[bytes]:
+        """Tokens of delegations; cut up only where they are looked at one by one."""
+        return self._both(ROLES)
+
+    @cached_property
+    def targets(self) -> list[bytes]:
+        """Tokens of files; cut up only where some are drawn out."""
+        gone = {t for _, t in self.steps[TARGETS.place].gone}
+        return [t for t in self.old.left.entries(TARGETS) if t not in gone]
+
+    def _paths(self) -> list[bytes]:
+        """The paths of the files that both versions have."""
+        gone = {TARGETS.name(t) for _, t in self.steps[TARGETS.place].gone}
+        return [p for run, _ in self.old.left.runs if run.form is TARGETS for p in run.names() if p not in gone]
+
+    @cached_property
+    def _names_here(self) -> dict[bytes, int]:
+        """Names of the plain delegations of the old version, with their numbers."""
+        return self.old.left.numbers()
+
+    def _tokens(self, form: Form) -> list[bytes]:
+        return self.roles if form is ROLES else self.keys if form is KEYS else self.targets
+
+    def _both(self, form: Form) -> list[bytes]:
+        return self._less(self.old.left.entries(form), form)
+
+    def _less(self, old: list[bytes], form: Form) -> list[bytes]:
+        """Of what stands for each old entry, what stands for those that the new version has, too."""
+        stay: list[bytes] = []
+        at = 0
+        for n, _ in self.steps[form.place].gone:
+            stay += old[at:n]
+            at = n + 1
+        return stay + old[at:] if at else old
+
+    def draw_out(self, names: set[str], given: list[tuple[str, str]] | None, well_known: Known) -> bool:
+        """Draw out what touches what is left; False where that can't be told."""
+        if _count(self.new) <= look_ahead.MOST_ROLES:  # these are all looked ahead for
+            self.drawn[KEYS.place].update(self.keys)
+            self.drawn[ROLES.place].update(self.roles)
+        roles = [r for side in self.left for r in delegated(side).values()]
+        files = [p for side in self.left for p in _members(side, TARGETS.place)]
+        kept = {str(r["name"]) for r in roles}
+        listed = [p for r in roles for kind, p in patterns(r) if kind == "path"]
+        if not self._patterns(listed) or not self._outside(given):
+            return False
+        self._keys(roles)
+        self._names(names | kept)
+        self._well_known(kept | {project_of(p) for p in (*listed, *files)}, well_known)
+        self._twins()
+        # A key and the delegation that it is for are drawn out together.
+        drawn = {t[_KEYID_AT] for t in self.drawn[ROLES.place]} | {KEYS.name(t) for t in self.drawn[KEYS.place]}
+        if drawn:
+            self.drawn[KEYS.place].update(t for t in self.keys if t[:64] in drawn)
+            self.drawn[ROLES.place].update(t for t in self.roles if t[_KEYID_AT] in drawn)
+        return True
+
+    def _keys(self, roles: list[dict[str, Any]]) -> None:
+        """Keys that are not of exactly one plain delegation, that stand here twice, that are weak, or whose id is
+        another than their digest."""
+        wanted = self._less(_found(_KEYID, self.old), ROLES)
+        crowd = set(wanted)
+        odd = {kid for kid, count in Counter(wanted).items() if count > 1} if len(crowd) != len(wanted) else set()
+        del wanted
+        kids = [t[:64] for t in self.keys]
+        if len(crowd) != len(kids) or not all(map(crowd.__contains__, kids)):
+            odd |= crowd.symmetric_difference(kids)
+        odd |= crowd & {i.encode() for r in roles for i in r.get("keyids", ()) if isinstance(i, str) and i.isascii()}
+        del crowd
+        publics = [t[_PUBLIC] for t in self.keys]
+        found = set(publics)
+        twice = {point.hex().encode() for point in SMALL_ORDER}
+        if len(found) != len(publics):
+            twice |= {p for p, count in Counter(publics).items() if count > 1}
+        for side in self.left:
+            for keyid, value in _members(side, KEYS.place).items():
+                der = Key.from_dict(keyid, value).spki
+                if der.startswith(_ED25519_PREFIX):
+                    twice.add(der[len(_ED25519_PREFIX) :].hex().encode())
+        if not twice.isdisjoint(found):
+            odd |= {kid for kid, public in zip(kids, publics, strict=True) if public in twice}
+        del publics, found
+        sha, brace, scheme = hashlib.sha256, b"{", _SCHEME
+        for at in range(0, len(kids), _BATCH):
+            digests = [sha(brace + t[67:] + scheme).digest() for t in self.keys[at : at + _BATCH]]
+            if b"".join(digests) != unhexlify(b"".join(kids[at : at + _BATCH])):
+                pairs = zip(kids[at : at + _BATCH], digests, strict=True)
+                odd |= {kid for kid, digest in pairs if unhexlify(kid) != digest}
+        if odd:
+            self.drawn[KEYS.place].update(t for t in self.keys if t[:64] in odd)
+            self.drawn[ROLES.place].update(t for t in self.roles if t[_KEYID_AT] in odd)
+
+    def _names(self, names: set[str]) -> None:
+        """Delegations whose names look like one of `names`, or like each other's."""
+        wanted = {unicode_skeleton(n).encode("utf-8", "replace") for n in names}
+        here = self._names_here
+        joined = b"\n".join(here)
+        if joined == (small := joined.lower()):
+            wanted = self._in_crowd(wanted)
+            if wanted:
+                self.drawn[ROLES.place].update(t for t in self.roles if ROLES.name(t) in wanted)
+            return
+        lower = small.split(b"\n")
+        wanted |= {n for n, count in Counter(lower).items() if count > 1}
+        self.drawn[ROLES.place].update(t for t in self.roles if ROLES.name(t).lower() in wanted)
+
+    def _in_crowd(self, names: set[bytes]) -> set[bytes]:
+        """Those that are names of the crowd's delegations."""
+        gone = {ROLES.name(t) for _, t in self.steps[ROLES.place].gone}
+        return {name for name in names if name in self._names_here and name not in gone}
+
+    def _patterns(self, listed: list[str]) -> bool:
+        """Delegations with paths in common with one that is left, or with each other."""
+        alike = bool(self._names_here and self.old.left.alike)
+        prefixes = self._less(_found(_PREFIX, self.old), ROLES) if not alike else []
+        found = set(prefixes)
+        wanted = {p for p, count in Counter(prefixes).items() if count > 1} if len(found) != len(prefixes) else set()
+        loose: list[list[str]] = []
+        for pattern in set(listed):
+            parts = pattern.split("/")
+            if any(wild(part) for part in parts[:-1]):
+                loose.append(parts)
+            elif pattern.isascii():
+                wanted.add(pattern[: len(pattern) - len(parts[-1])].encode())
+        if len(loose) > _FEW:
+            return False
+        if alike and loose:
+            prefixes = self._less([name + b"/" for name in self._names_here], ROLES)
+            found, alike = set(prefixes), False
+        for prefix in found if loose else ():
+            mine = prefix.decode().split("/")[:-1]
+            if any(len(p) == len(mine) + 1 and all(map(segments_meet, p, mine)) for p in loose):
+                wanted.add(prefix)
+        if alike:
+            wanted = self._in_crowd({p[:-1] for p in wanted if p.count(b"/") == 1})
+            if wanted:
+                self.drawn[ROLES.place].update(t for t in self.roles if ROLES.name(t) in wanted)
+        elif not wanted.isdisjoint(found):
+            self.drawn[ROLES.place].update(t for t, p in zip(self.roles, prefixes, strict=True) if p in wanted)
+        return True
+
+    def _outside(self, given: list[tuple[str, str]] | None) -> bool:
+        """Whether all of the crowd is within what its role was given. Where not, all that is outside is counted."""
+        if given is None:
+            return True
+        whole = {p.count("/") for kind, p in given if kind == "path" and set(p) <= {"*", "/"} and "**" not in p}
+        index = Index()
+        index.add(0, given)
+        alike = bool(self._names_here and self.old.left.alike)
+        for prefix in map(_prefix, self.roles if not alike or 1 not in whole else ()):
+            if prefix.count(b"/") not in whole and index.first(("path", f"{prefix.decode()}*"), 1, "covers") is None:
+                return False
+        if index.stopped:
+            return False
+        for path in self._paths() if given else ():
+            if path.count(b"/") not in whole and not any(fits(kind, p, path.decode()) for kind, p in given):
+                return False
+        return True
+
+    def _well_known(self, names: set[str], well_known: Known) -> None:
+        """Entries that tell that a name which looks like a well-known one is not new."""
+        wanted = {n.encode() for n in names if n.isascii() and well_known.like(n)}
+        if not wanted:
+            return
+        for token in self.roles:
+            if ROLES.name(token) in wanted or project_of(f"{_prefix(token).decode()}*").encode() in wanted:
+                self.drawn[ROLES.place].add(token)
+        self._draw_files({p for p in self._paths() if project_of(p.decode()).encode() in wanted})
+
+    def _draw_files(self, paths: set[bytes]) -> None:
+        if paths:
+            self.drawn[TARGETS.place].update(t for t in self.targets if TARGETS.name(t) in paths)
+
+    def _twins(self) -> None:
+        """Files that look like one that is new."""
+        before, now = (_members(side, TARGETS.place) for side in self.left)
+        shapes = {shape for _, shape in skeletons(p for p in now if p not in before)}
+        if shapes:
+            paths = [p.decode() for p in self._paths()]
+            self._draw_files({path.encode() for path, shape in skeletons(paths) if shape in shapes})
+
+    def reduced(self) -> Reduced:
+        """Both versions: what was never plain, what differs, and what was drawn out, in their order."""
+        sides: list[tuple[Document, list[int]]] = []
+        for document, is_old in ((self.old, True), (self.new, False)):
+            signed = _plain(document, self.steps, old=is_old, drawn=self._numbered(is_old))
+            places = _places(document, self.steps, self._numbered(is_old), old=is_old)
+            made = Document(
+                b"",
+                signed,
+                document.signatures,
+                encode(signed),
+                document.type,
+                document.version,
+                document.expires,
+                document.extra,
+            )
+            sides.append((made, places))
+        for document in (self.old, self.new):
+            document.left.tokens.clear()  # as large as the documents, and quickly made again
+        (old, was), (new, now) = sides
+        whole = _count(self.new)
+        return Reduced(old, new, (was, now), whole - len(now))
+
+    def _numbered(self, is_old: bool) -> dict[tuple[str, ...], list[tuple[int, bytes]]]:
+        """What was drawn out, with its number in the crowd of one version."""
+        found: dict[tuple[str, ...], list[tuple[int, bytes]]] = {}
+        for form in (KEYS, ROLES, TARGETS):
+            drawn = self.drawn[form.place]
+            step = self.steps[form.place]
+            others = [n for n, _ in (step.gone if is_old else step.come)]
+            listed = enumerate(self._tokens(form)) if drawn else ()
+            found[form.place] = [(_shifted(n, others), t) for n, t in listed if t in drawn]
+        return found
+
+
+def _shifted(n: int, others: list[int]) -> int:
+    """The number of what is `n`-th (0-based) when the entries with numbers in `others`, which rise, are left out."""
+    low, high = n, n + len(others)
+    while low < high:
+        middle = (low + high) // 2
+        if middle + 1 - bisect_left(others, middle + 1) > n:
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+# Where things stand in tokens whose first parts all have one length: the public half in that of a key, whose object
+# begins at 67, and the key id in that of a delegation.
+_PUBLIC = slice(107, 171)
+_KEYID_AT = slice(11, 75)
+_BATCH = 1 << 14
+_SCHEME = b'"ed25519"}'
+
+
+def _prefix(token: bytes) -> bytes:
+    """The pattern of a plain delegation, without its star."""
+    start = token.index(b'"paths":["', 86) + 10
+    return token[start : token.index(b"*", start)]
+
+
+_PREFIX = re.compile(rb'"paths":\["([^*]*)\*')
+_KEYID = re.compile(rb'"keyids":\["([^"]*)"')
+
+
+def _found(pattern: re.Pattern[bytes], document: LargeDocument) -> list[bytes]:
+    """What stands at one place of all plain delegations, in their order."""
+    runs = [run for run, _ in document.left.runs if run.form is ROLES]
+    texts = ((run.text(),) if run.spaced else (run.raw, run.start, run.end) for run in runs)
+    return [found for text in texts for found in pattern.findall(*text)]
+
+
+def _entry(form: Form, token: bytes) -> bytes:
+    return form.before + token + form.after
+
+
+def _members(signed: Any, place: tuple[str, ...]) -> Mapping[str, Any]:
+    for name in place:
+        signed = signed.get(name) if isinstance(signed, dict) else None
+    return signed if isinstance(signed, dict) else {}
+
+
+def _plain(
+    document: LargeDocument,
+    steps: Mapping[tuple[str, ...], Steps],
+    *,
+    old: bool,
+    drawn: Mapping[tuple[str, ...], list[tuple[int, bytes]]] | None = None,
+) -> dict[str, Any]:
+    """The signed part with what was never plain, with what the other version lacks, and with what was drawn out."""
+    signed = dict(document.left.signed)
+    if isinstance(signed.get("delegations"), dict):
+        signed["delegations"] = dict(signed["delegations"])
+    for form in (KEYS, TARGETS):
+        more = [t for _, t in _own(steps[form.place], old, drawn)]
+        if more:
+            holder = signed if form is TARGETS else signed["delegations"]
+            made = json.loads(b"{" + b",".join(_entry(form, t) for t in more) + b"}")
+            holder[form.place[-1]] = dict(sorted((holder[form.place[-1]] | made).items()))
+    more_roles = _own(steps[ROLES.place], old, drawn)
+    if more_roles:
+        made_roles = json.loads(b"[" + b",".join(_entry(ROLES, t) for _, t in more_roles) + b"]")
+        by_number = list(zip((n for n, _ in more_roles), made_roles, strict=True))
+        signed["delegations"]["roles"] = [e for _, e in _merged(document, by_number)]
+    return signed
+
+
+def _own(
+    step: Steps, old: bool, drawn: Mapping[tuple[str, ...], list[tuple[int, bytes]]] | None
+) -> list[tuple[int, bytes]]:
+    own = list(step.gone if old else step.come)
+    return sorted(own + (drawn[step.form.place] if drawn else []))
+
+
+def _merged(document: LargeDocument, crowd: list[tuple[int, Any]]) -> Iterator[tuple[int, Any]]:
+    """Delegations that are left and some of the crowd, in their order, each with its place in the whole list."""
+    others = document.left.signed["delegations"]["roles"]
+    runs = [(run, at) for run, at in document.left.runs if run.form is ROLES]
+    sizes = [run.count for run, _ in runs]
+    place = number = taken = 0
+    rest = iter(crowd)
+    following = next(rest, None)
+    for (_, at), size in zip(runs, sizes, strict=True):
+        for other in others[taken:at]:
+            yield place, other
+            place += 1
+        taken = at
+        while following is not None and following[0] < number + size:
+            yield place + following[0] - number, following[1]
+            following = next(rest, None)
+        place, number = place + size, number + size
+    for other in others[taken:]:
+        yield place, other
+        place += 1
+
+
+def _places(
+    document: LargeDocument,
+    steps: Mapping[tuple[str, ...], Steps],
+    drawn: Mapping[tuple[str, ...], list[tuple[int, bytes]]],
+    *,
+    old: bool,
+) -> list[int]:
+    inner = document.left.signed.get("delegations")
+    if not isinstance(inner, dict) or not isinstance(inner.get("roles"), list):
+        return []
+    return [place for place, _ in _merged(document, list(_own(steps[ROLES.place], old, drawn)))]
+
+
+def _count(document: LargeDocument) -> int:
+    inner = document.left.signed.get("delegations")
+    others = inner.get("roles") if isinstance(inner, dict) else None
+    crowd = sum(run.count for run, _ in document.left.runs if run.form is ROLES)
+    return crowd + (len(others) if isinstance(others, list) else 0)
+
+
+Locate = Callable[[Edit], Edit]

@@ -1,0 +1,382 @@
+"""Large documents: whatever is in them, the quick way says what the slow way says, or refuses with the same words."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from holders import EXPIRES, holder
+
+from vestry.cli.main import main
+from vestry.errors import InputRejected
+from vestry.metadata import crowd, document, intake, look_ahead, reduction
+from vestry.metadata.document import Document, LargeDocument
+from vestry.metadata.lookalike import known_with
+from vestry.metadata.review import Review, review
+
+NOW = EXPIRES - timedelta(days=365)
+Signed = dict[str, Any]
+NAMES = (
+    "requests",
+    "Flask",
+    "flask",
+    "a-b",
+    "a_b",
+    "x.y",
+    "con",
+    "root",
+    "nul.txt",
+    "rеquests",
+    "djang0",
+    "p..q",
+    "numpy1",
+)
+
+
+def canonical(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def key(seed: object) -> tuple[str, dict[str, Any]]:
+    public = hashlib.sha256(repr(seed).encode()).hexdigest()
+    value = {"keytype": "ed25519", "keyval": {"public": public}, "scheme": "ed25519"}
+    return hashlib.sha256(canonical(value)).hexdigest(), value
+
+
+def delegation(name: str, keyid: str, **more: Any) -> dict[str, Any]:
+    return {"keyids": [keyid], "name": name, "paths": [f"{name}/*"], "terminating": True, "threshold": 1, **more}
+
+
+def targets(count: int, files: int, version: int = 1) -> Signed:
+    keys, roles = {}, []
+    for n in range(count):
+        keyid, value = key(n)
+        keys[keyid] = value
+        roles.append(delegation(f"project-{n:03d}", keyid))
+    listed = {f"packages/p{n:03d}-1.0.whl": {"hashes": {"sha256": f"{n:064x}"}, "length": n} for n in range(files)}
+    return {
+        "_type": "targets",
+        "delegations": {"keys": keys, "roles": roles},
+        "expires": f"{EXPIRES:%Y-%m-%dT%H:%M:%SZ}",
+        "spec_version": "1.0.34",
+        "targets": listed,
+        "version": version,
+    }
+
+
+def raw_of(signed: Signed, *, indent: int | None = None, signatures: Any = (), sort: bool = True) -> bytes:
+    separators = (",", ": ") if indent is not None else (",", ":")
+    value = {"signatures": list(signatures), "signed": signed}
+    return json.dumps(value, sort_keys=sort, indent=indent, separators=separators).encode()
+
+
+@pytest.fixture(autouse=True)
+def _every_document_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crowd, "LARGE", 0)
+    monkeypatch.setattr(crowd, "SHORTEST", 0)
+    monkeypatch.setattr(look_ahead, "MOST_ROLES", 4)
+
+
+def slowly(raw: bytes) -> Document:
+    large = crowd.LARGE
+    crowd.LARGE = 1 << 60
+    try:
+        return document.read(raw, where="test", old_forms=True)
+    finally:
+        crowd.LARGE = large
+
+
+def quickly(raw: bytes, before: Document | None = None) -> Document:
+    return document.read(raw, where="test", old_forms=True, before=before)
+
+
+def told(found: Review) -> Any:
+    return (
+        found.to_dict(),
+        [(c.kind, c.path, c.text, c.roles, c.danger) for c in found.changes],
+        found.ahead,
+        found.new.signed_bytes,
+        found.new.digest,
+    )
+
+
+def same(old: bytes, new: bytes, **given: Any) -> str:
+    """How the pair was reviewed ("reduced", "whole" or "refused"); the outcome is that of the slow way."""
+    outcomes: list[Any] = []
+    for read in (slowly, quickly):
+        try:
+            was = read(old)
+            now = quickly(new, was) if read is quickly else slowly(new)
+        except InputRejected as error:
+            outcomes.append(str(error))
+        else:
+            outcomes.append(review("claimed", now, old=was, now=NOW, **given))
+    slow, quick = outcomes
+    if isinstance(slow, str) or isinstance(quick, str):
+        assert slow == quick
+        return "refused"
+    assert told(slow) == told(quick)
+    delegator, ancestors = given.get("delegator"), given.get("ancestors", ())
+    found = reduction.reduce(
+        quick.old, quick.new, role="claimed", delegator=delegator, ancestors=ancestors, well_known=known_with(())
+    )
+    return "whole" if found is None else "reduced"
+
+
+Change = Callable[[Signed, random.Random], None]
+
+
+def roles(s: Signed) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = s["delegations"]["roles"]
+    return found
+
+
+def another_key(s: Signed, r: random.Random) -> None:
+    keyid, value = key(r.random())
+    s["delegations"]["keys"][keyid] = value
+    role = r.choice(roles(s))
+    if r.random() < 0.7:
+        s["delegations"]["keys"].pop(role["keyids"][0], None)
+    role["keyids"] = [keyid]
+
+
+def more_of_a_role(s: Signed, r: random.Random) -> None:
+    keyid, value = key(r.random())
+    s["delegations"]["keys"][keyid] = value
+    name = r.choice([*NAMES, f"new-{r.random():.4f}", "project-001", "PROJECT-002"])
+    roles(s).insert(r.randrange(len(roles(s)) + 1), delegation(name, keyid))
+
+
+def fewer(s: Signed, r: random.Random) -> None:
+    if len(roles(s)) < 2:
+        return
+    del roles(s)[r.randrange(len(roles(s)))]
+
+
+def order(s: Signed, r: random.Random) -> None:
+    i, j = r.randrange(len(roles(s))), r.randrange(len(roles(s)))
+    roles(s).insert(j, roles(s).pop(i))
+
+
+def field_of_a_role(s: Signed, r: random.Random) -> None:
+    role = r.choice(roles(s))
+    name, value = r.choice(
+        [
+            ("threshold", 2),
+            ("threshold", True),
+            ("terminating", False),
+            ("x-note", "hello"),
+            ("name", "project-003"),
+            ("paths", ["*/*"]),
+            ("paths", ["project-00?/*"]),
+            ("paths", ["project-004/*", "b"]),
+            ("paths", ["project-005/x"]),
+            ("paths", ["PROJECT-006/*"]),
+            ("paths", ["../x/*"]),
+            ("paths", ["numpy-*"]),
+            ("paths", ["packages/djang0/*"]),
+            ("paths", []),
+            ("keyids", [roles(s)[0]["keyids"][0], roles(s)[1]["keyids"][0]]),
+            ("keyids", ["ab" * 32]),
+            ("name", "ev\u202eil"),
+        ]
+    )
+    role[name] = value
+
+
+def hash_prefixes(s: Signed, r: random.Random) -> None:
+    role = r.choice(roles(s))
+    role.pop("paths", None)
+    role["path_hash_prefixes"] = ["a", "0b"]
+
+
+def key_object(s: Signed, r: random.Random) -> None:
+    keys = s["delegations"]["keys"]
+    keyid = r.choice(sorted(keys))
+    other = keys[r.choice(sorted(keys))]
+    keys[keyid] = r.choice(
+        [
+            {**keys[keyid], "x-name": "Ada"},
+            {**keys[keyid], "keyval": {"public": other["keyval"]["public"]}},
+            {**keys[keyid], "keyval": {"public": other["keyval"]["public"].upper()}},
+            {**keys[keyid], "keyval": {"public": "01" + "00" * 31}},
+            {**keys[keyid], "keyval": {"public": "zz"}},
+            {**keys[keyid], "keytype": "ecdsa"},
+            {**keys[keyid], "keyval": {**keys[keyid]["keyval"], "private": "no"}},
+            holder("pem").key.to_dict(),
+            {"keytype": "ed25519"},
+        ]
+    )
+
+
+def key_comes_or_goes(s: Signed, r: random.Random) -> None:
+    keys = s["delegations"]["keys"]
+    if r.random() < 0.5:
+        del keys[r.choice(sorted(keys))]
+    else:
+        keys[r.choice(["00" * 32, "ff" * 32, "odd", "\u00e4"])] = key(r.random())[1]
+
+
+def files(s: Signed, r: random.Random) -> None:
+    listed = s["targets"]
+    path = r.choice([*sorted(listed), "x"])
+    value = {"hashes": {"sha256": f"{r.getrandbits(256):064x}"}, "length": 7}
+    what = r.randrange(6)
+    if what == 0:
+        listed.pop(path, None)
+    elif what == 1:
+        listed[path] = value
+    elif what == 2:
+        listed[r.choice(["PACKAGES/P000-1.0.whl", "packages/poOO-1.0.whl", "djang0/x", "../up", "a b", "\u00e4/b"])] = (
+            value
+        )
+    elif what == 3:
+        listed[path] = {**value, "custom": {"a": [1]}}
+    elif what == 4:
+        listed[path] = {"hashes": {"sha256": "ab"}, "length": 0}
+    else:
+        listed[f"new/{r.random()}"] = {"hashes": {"sha512": "a" * 128, "sha256": "b" * 64}, "length": 10**17}
+
+
+def top(s: Signed, r: random.Random) -> None:
+    s.update(
+        r.choice([{"x-more": {"keys": {}, "roles": [1]}}, {"version": 9}, {"spec_version": "2.0.0"}, {"targets": {}}])
+    )
+
+
+CHANGES: tuple[Change, ...] = (
+    another_key,
+    more_of_a_role,
+    fewer,
+    order,
+    field_of_a_role,
+    hash_prefixes,
+    key_object,
+    key_comes_or_goes,
+    files,
+    top,
+)
+
+
+def bytes_of(signed: Signed, r: random.Random) -> bytes:
+    how = r.random()
+    raw = raw_of(signed, indent=1 if how < 0.15 else None, sort=how < 0.95)
+    if how > 0.9:
+        raw = raw.replace(b'"version":', b'"version" :', 1)
+    return raw
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_pair_is_reviewed_as_the_slow_way_reviews_it(seed: int) -> None:
+    """What the quick way leaves out, nobody reads: it may leave out nothing that the rules would speak of."""
+    ways = []
+    for n in range(60):
+        r = random.Random(seed * 1000 + n)
+        old = targets(r.choice([3, 8, 20]), r.choice([0, 3, 12]))
+        for _ in range(r.choice([0, 0, 1, 2])):
+            r.choice(CHANGES)(old, r)
+        new = json.loads(json.dumps(old))
+        new["version"] = 2
+        for _ in range(r.randrange(5)):
+            r.choice(CHANGES)(new, r)
+        given: dict[str, Any] = {}
+        if r.random() < 0.3:
+            above = targets(2, 0)
+            paths = r.choice([["*/*"], ["*"], ["project-*/*"], ["*/*", "packages/*"], ["*/*/*"]])
+            roles(above).append(delegation("claimed", roles(above)[0]["keyids"][0], paths=paths))
+            given = {"delegator": slowly(raw_of(above)), "ancestors": ("project-001",)}
+        ways.append(same(bytes_of(old, r), bytes_of(new, r), **given))
+    assert ways.count("reduced") > 10, ways
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_bytes_that_were_damaged_are_refused_with_the_same_words(seed: int) -> None:
+    """A door with a second, quicker leaf must keep out the same things."""
+    r = random.Random(seed)
+    good = raw_of(targets(6, 3))
+    was = quickly(good)
+    assert isinstance(was, LargeDocument)
+    for _ in range(150):
+        raw = bytearray(good)
+        at = r.randrange(len(raw))
+        what = r.randrange(5)
+        if what == 0:
+            raw[at] = r.choice(b'"\\{}[],:0aZ \n\x00\xff')
+        elif what == 1:
+            raw[at:at] = r.choice([b" ", b"\n", b",", b'"', b"{}", b"[", b"1.5", b'"a":1,', b"\\"])
+        elif what == 2:
+            del raw[at : at + r.randrange(1, 80)]
+        elif what == 3:
+            end = at + r.randrange(1, 400)
+            raw[at:at] = raw[at:end]
+        else:
+            end = good.find(b"},", at)
+            start = good.rfind(b",{", 0, at)
+            raw[at:at] = good[start : end + 1]
+        outcomes = []
+        for read in (slowly, quickly, lambda b: quickly(b, was)):
+            try:
+                found = read(bytes(raw))
+                outcomes.append((found.signed_bytes, found.digest, found.signatures, found.version, found.signed))
+            except InputRejected as error:
+                outcomes.append(str(error))  # type: ignore[arg-type]
+        assert outcomes[0] == outcomes[1] == outcomes[2]
+
+
+def test_the_crowd_is_left_out() -> None:
+    """Without this, all of the above would hold for a quick way that never goes."""
+    old = targets(50, 20)
+    new = json.loads(json.dumps(old))
+    another_key(new, random.Random(1))
+    new["version"] = 2
+    was = quickly(raw_of(old))
+    now = quickly(raw_of(new), was)
+    assert isinstance(was, LargeDocument)
+    assert isinstance(now, LargeDocument)
+    assert now.steps
+    found = reduction.reduce(was, now, role="claimed", delegator=None, ancestors=(), well_known=known_with(()))
+    assert found is not None
+    assert len(found.new.signed["delegations"]["roles"]) == 1
+    assert found.new.signed["targets"] == {}
+
+
+def test_limits_hold_for_large_documents() -> None:
+    """Size is refused before anything is looked for."""
+    raw = raw_of(targets(9, 0))
+    with pytest.raises(InputRejected, match="more than the"):
+        document.read(raw, where="test", limits=intake.Limits(bytes=len(raw) - 1))
+
+
+def test_a_large_role_is_reviewed_under_its_delegator_from_the_command_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever signs claimed must see who has signed it; only the document above says who may."""
+    signer = holder("signer")
+    above = targets(3, 0)
+    above["delegations"]["keys"][signer.key.keyid] = signer.key.to_dict()
+    roles(above).append(delegation("claimed", signer.key.keyid, paths=["*/*"]))
+    old, new = targets(40, 0), targets(40, 0, version=2)
+    another_key(new, random.Random(1))
+    (tmp_path / "targets.json").write_bytes(raw_of(above))
+    for version, signed in ((1, old), (2, new)):
+        unsigned = document.read(raw_of(signed), where="test")
+        sig = signer.sign(unsigned)
+        raw = raw_of(signed, signatures=[{"keyid": sig.keyid, "sig": sig.sig}])
+        (tmp_path / f"{version}.claimed.json").write_bytes(raw)
+    paths = [str(tmp_path / f"{version}.claimed.json") for version in (1, 2)]
+    main(["review", *paths, "--delegator", str(tmp_path / "targets.json"), "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert found["role"] == "claimed"
+    assert found["thresholds"][0]["met"]
+    assert {c["kind"] for c in found["changes"]} >= {"key-added", "version-changed"}
+    (tmp_path / "2.other.json").write_bytes((tmp_path / "2.claimed.json").read_bytes())
+    assert (
+        main(["review", paths[0], str(tmp_path / "2.other.json"), "--delegator", str(tmp_path / "targets.json")]) == 2
+    )
+    assert "names no role 'other'" in capsys.readouterr().err
