@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -370,3 +371,40 @@ def test_reading_an_anchor_that_is_not_pinned(script: Make, tmp_path: Path) -> N
     (tmp_path / "script" / "anchors.pem").write_text("other")
     with pytest.raises(InputRejected, match=r"anchors\.pem"):
         reading.load(tmp_path / "script" / "pypi-root.toml")
+
+
+def test_a_finding_that_is_left_out_of_the_transcript_is_missed(
+    tmp_path: Path, people: People, script: Make, yubikeys: Bench, softhsm: Path
+) -> None:
+    """Whoever forges the record of a weak device must not get it past replay: the certificates tell."""
+    made, inputs = script(extra='attestation = "required"')
+    people.answers = {"new-pin": _stop_for(people, "Bob")}
+    with pytest.raises(Stopped):
+        conductor.conduct(made, inputs, tmp_path / "c", people)
+    events = list(transcript.read(tmp_path / "c" / "transcript.jsonl"))
+    assert replays(tmp_path / "c")
+    forged = [
+        replace(r, event=replace(r.event, findings=tuple(f for f in r.event.findings if f != "EUCLEAK")))
+        if isinstance(r.event, e.KeyGenerated)
+        else r
+        for r in events
+    ]
+    failed = [step for step in replay.replay(forged) if step.verdict == "failed"]
+    assert "EUCLEAK" in failed[0].why
+    assert isinstance(failed[0].recorded.event, e.KeyGenerated)
+
+
+def test_a_proof_is_held_against_the_time_of_its_event(
+    tmp_path: Path, people: People, script: Make, yubikeys: Bench, softhsm: Path
+) -> None:
+    """Years later the maker's certificates have expired; what was good on the day must still replay as that."""
+    made, inputs = script(extra='attestation = "required"')
+    people.answers = {"new-pin": _stop_for(people, "Bob")}
+    with pytest.raises(Stopped):
+        conductor.conduct(made, inputs, tmp_path / "c", people)
+    events = [
+        replace(r, at=r.at.replace(r.at[:4], "2999")) if isinstance(r.event, e.KeyGenerated) else r
+        for r in transcript.read(tmp_path / "c" / "transcript.jsonl")
+    ]
+    failed = [step for step in replay.replay(events) if step.verdict == "failed"]
+    assert "ATTEST-EXPIRED" in failed[0].why

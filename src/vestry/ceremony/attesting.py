@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from vestry.ceremony import events as e
 from vestry.ceremony.script import TokenSpec
 from vestry.ceremony.state import State
 from vestry.errors import Refused
 from vestry.metadata.keys import Key
+from vestry.text import printable
 from vestry.tokens import attestation, certificates
 from vestry.tokens.attestation import Attestation
 from vestry.tokens.attestation_rules import Finding
@@ -41,38 +43,48 @@ class Judged:
         return self.attestation is not None and self.attestation.ok and not self.unheld
 
 
-def judge(state: State, spec: TokenSpec, serial: str, key: Key, pems: tuple[str, ...]) -> Judged:
-    """Hold certificates (PEM) against the anchors of the script, for `key` on the token with `serial`."""
+def judge(state: State, spec: TokenSpec, serial: str, key: Key, pems: tuple[str, ...], *, now: datetime) -> Judged:
+    """Hold certificates (PEM) against the anchors of the script, for `key` on the token with `serial`. `now` (UTC) is
+    what their validity is held against."""
     ders = [certificates.from_pem(text) for text in pems]
     leaves = [d for d in ders if (seen := certificates.read(d)) is not None and seen.spki == key.spki]
     proofs = [d for d in leaves if attestation.is_attestation(d)]
     if not proofs:
         return Judged(None, f"no maker's proof came with the key on '{spec.name}'")
     if state.script.anchors is None:
-        found = attestation.verify(proofs[0], (), attestation.Anchors(), expected_spki=key.spki, expected_serial=serial)
+        found = attestation.verify(
+            proofs[0], (), attestation.Anchors(), expected_spki=key.spki, expected_serial=serial, now=now
+        )
         told = tuple(f for f in found.findings if f.code != "ATTEST-CHAIN")
         shown = f"the device with serial {found.serial or 'untold'} shows its maker's proof"
         why = f"{shown}; the script names no roots to hold it against"
         return Judged(replace(found, findings=told), why, unheld=True)
     anchors = attestation.Anchors.from_pem(state.anchors)
-    found = attestation.verify(
-        proofs[0], [d for d in ders if d != proofs[0]], anchors, expected_spki=key.spki, expected_serial=serial
-    )
+    others = [d for d in ders if d != proofs[0]]
+    found = attestation.verify(proofs[0], others, anchors, expected_spki=key.spki, expected_serial=serial, now=now)
     if found.ok:
         return Judged(found, f"{found.vendor} proves that the key was made on the device with serial {found.serial}")
     why = next((f.text for f in found.findings if f.severity == "stop"), "it does not hold")
     return Judged(found, f"the maker's proof does not hold: {why}")
 
 
-def admit(state: State, event: e.KeyGenerated | e.KeyTaken, key: Key) -> None:
-    """Refuse a key whose token must prove it, and does not.
+def admit(state: State, event: e.KeyGenerated | e.KeyTaken, key: Key, at: str) -> None:
+    """Refuse a key whose token must prove it, and does not, and one of whose proof `event` tells other things than were
+    found at the time `at`: what its holder accepted must be what there was to accept.
 
     Raises:
         Refused: E-ATTESTATION.
     """
     spec = state.script.token(state.script.key(event.key).token)
     serial = state.tokens[spec.name].serial
-    judged = judge(state, spec, serial, key, event.certificates)
+    judged = judge(state, spec, serial, key, event.certificates, now=datetime.fromisoformat(at))
+    if set(judged.findings) != set(event.findings):
+        apart = ", ".join(sorted(set(judged.findings) ^ set(event.findings)))
+        raise Refused(
+            f"the findings on its maker's proof are others: {printable(apart, 200)}",
+            where=f"key '{event.key}'",
+            code=CODE,
+        )
     if spec.attestation in ("required", "files") and not judged.holds:
         raise Refused(
             judged.sentence,

@@ -87,17 +87,17 @@ def _generate(state: State, event: e.GenerateIntended, _: str) -> None:
         raise Refused(f"the script wants {spec.scheme} for key '{event.key}'")
 
 
-def _generated(state: State, event: e.KeyGenerated, _: str) -> None:
+def _generated(state: State, event: e.KeyGenerated, at: str) -> None:
     assert state.unanswered is not None
     intended = state.unanswered.event
     if not isinstance(intended, e.GenerateIntended) or intended.key != event.key:
         raise Refused("another key was to be made")
     if intended.bits and Key.from_pem(event.public, intended.scheme).bits != intended.bits:
         raise Refused(f"key '{event.key}' has not the {intended.bits} bits that the script wants")
-    _new_key(state, event, intended.scheme)
+    _new_key(state, event, intended.scheme, at)
 
 
-def _taken(state: State, event: e.KeyTaken, _: str) -> None:
+def _taken(state: State, event: e.KeyTaken, at: str) -> None:
     step = step_now(state, s.ProvisionStep)
     spec = key_spec(state, event.key)
     if event.token not in step.tokens or spec.token != event.token or not spec.taken or event.key in state.keys:
@@ -105,10 +105,10 @@ def _taken(state: State, event: e.KeyTaken, _: str) -> None:
     confirmed_token(state, event.token, event.serial)
     if not fits(replace(spec.like, type=""), parse(event.uri)):
         raise Refused(f"this is not the key that the script means by '{event.key}'")
-    _new_key(state, event, spec.scheme)
+    _new_key(state, event, spec.scheme, at)
 
 
-def _new_key(state: State, event: e.KeyGenerated | e.KeyTaken, scheme: str) -> None:
+def _new_key(state: State, event: e.KeyGenerated | e.KeyTaken, scheme: str, at: str) -> None:
     key = Key.from_pem(event.public, scheme, where=f"key '{event.key}'")
     if key.keyid != event.keyid:
         raise Refused(f"the key id of '{event.key}' is not the hash of the key")
@@ -120,7 +120,7 @@ def _new_key(state: State, event: e.KeyGenerated | e.KeyTaken, scheme: str) -> N
         raise Refused(f"the token says that key '{event.key}' can leave it ({weak[0]}: {event.facts[weak[0]]})")
     if not key.verify(bytes.fromhex(event.proof), possession_message(bytes.fromhex(event.challenge))):
         raise Refused(f"the token did not prove that it holds key '{event.key}'")
-    attesting.admit(state, event, key)
+    attesting.admit(state, event, key, at)
 
 
 def _destroy(state: State, event: e.DestroyIntended, _: str) -> None:

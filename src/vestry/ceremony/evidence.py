@@ -43,7 +43,7 @@ def gather(room: Room, spec: KeySpec, token: Token, key: Key) -> Evidence:
     if token_spec.attestation == "files":
         ders += _from_files(room, token_spec, spec)
     pems = tuple(certificates.pem(der) for der in chain(key.spki, ders))
-    judged = attesting.judge(room.state, token_spec, token.info.serial, key, pems)
+    judged = attesting.judge(room.state, token_spec, token.info.serial, key, pems, now=room.clock.now())
     room.tell(judged.sentence, good=True if judged.holds else None)
     # What its holder accepted of this device once holds for its other keys, too.
     accepted = {c for k in room.state.script.keys if k.token == spec.token for c in _accepted(room, k.name)}
