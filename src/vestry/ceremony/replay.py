@@ -17,7 +17,7 @@ from vestry.ceremony import events as e
 from vestry.ceremony.decide import decide
 from vestry.ceremony.state import State, evolve
 from vestry.errors import InputRejected, VestryError
-from vestry.text import printable
+from vestry.text import Safe, printable
 
 Verdict = Literal["recomputed", "witnessed", "failed"]
 
@@ -80,9 +80,14 @@ class FileVerdict:
 
 def replay(records: Iterable[e.Recorded]) -> Iterator[ReplayStep]:
     """Fold `records` (as `transcript.read` gives them: their chain holds already), one verdict each."""
-    state: State | None = None
-    lost = ""
-    before: e.Recorded | None = None
+    return continued(None, records)
+
+
+def continued(last: ReplayStep | None, records: Iterable[e.Recorded]) -> Iterator[ReplayStep]:
+    """`replay` from after the step `last` on."""
+    state = last.state if last is not None else None
+    before = last.recorded if last is not None else None
+    lost = f"not looked at: line {before.n} can't be folded" if before is not None and state is None else ""
     for recorded in records:
         if lost:
             yield ReplayStep(recorded, "failed", lost, None)
@@ -90,8 +95,8 @@ def replay(records: Iterable[e.Recorded]) -> Iterator[ReplayStep]:
         verdict, why = _judge(state, recorded, before)
         try:
             state = evolve(state, recorded)
-        except (VestryError, KeyError, ValueError, StopIteration) as error:
-            verdict, why = "failed", f"cannot be folded: {printable(str(error))}"
+        except _SENSELESS as error:
+            verdict, why = "failed", f"cannot be folded: {_told(error)}"
             lost = f"not looked at: line {recorded.n} before it can't be folded"
             state = None
         before = recorded
@@ -110,12 +115,29 @@ def _judge(state: State | None, recorded: e.Recorded, before: e.Recorded | None)
             proof.prove(state, at=recorded.at)
     except VestryError as error:
         return "failed", str(printable(str(error)))
-    except (KeyError, ValueError, StopIteration) as error:
-        # A forged event may hold any value; whatever it trips is a failure of that event, never of the replay.
-        return "failed", f"its values make no sense: {printable(repr(error))}"
+    except _SENSELESS as error:
+        return "failed", f"its values make no sense: {_told(error)}"
     if type(event) in _RECOMPUTED:
         return "recomputed", _RECOMPUTED[type(event)]
     return "witnessed", _WITNESSED[type(event)]
+
+
+# A forged event may hold any value; whatever it trips is a failure of that event, never of the replay.
+_SENSELESS = (
+    VestryError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    StopIteration,
+    AssertionError,
+    RecursionError,
+)
+
+
+def _told(error: Exception) -> Safe:
+    return printable(str(error) if isinstance(error, VestryError) else repr(error), 300)
 
 
 def _opened(event: e.Opened) -> None:
@@ -130,17 +152,74 @@ def _opened(event: e.Opened) -> None:
 
 
 def compare_files(state: State, folder: Path) -> tuple[FileVerdict, ...]:
-    """Compare every file that the transcript accounts for with what lies in `folder`."""
+    """Compare every file that the transcript accounts for with what lies in `folder`. Where it does not account for
+    them in any way that can be followed, that is a verdict too.
+    """
     verdicts = []
-    for name, content in outputs.files(state):
-        path = folder / name
+    accounted = outputs.files(state)
+    while True:
+        try:
+            name, content = next(accounted)
+            verdicts.append(FileVerdict(name, *_compared(folder / name, content)))
+        except StopIteration:
+            return tuple(verdicts)
+        except _SENSELESS as error:
+            verdicts.append(FileVerdict("the other files", "failed", f"can't be made again: {_told(error)}"))
+            return tuple(verdicts)
+
+
+def _compared(path: Path, content: bytes) -> tuple[Verdict, str]:
+    try:
         if not path.is_file():
-            verdicts.append(FileVerdict(name, "failed", MISSING))
-        elif path.read_bytes() != content:
-            verdicts.append(FileVerdict(name, "failed", "has other bytes than the transcript gives"))
-        else:
-            verdicts.append(FileVerdict(name, "recomputed", "made again from the transcript: the same bytes"))
-    return tuple(verdicts)
+            return "failed", MISSING
+        if path.stat().st_size != len(content) or path.read_bytes() != content:
+            return "failed", "has other bytes than the transcript gives"
+    except OSError as error:
+        return "failed", f"can't be read: {printable(error.strerror or 'unknown')}"
+    return "recomputed", "made again from the transcript: the same bytes"
+
+
+def on_whose_word(steps: Iterable[ReplayStep]) -> dict[str, dict[str, int]]:
+    """Person -> what rests on that person's word, or on that of a device in their hands -> in how many events."""
+    found: dict[str, dict[str, int]] = {}
+    for step in steps:
+        if step.verdict == "witnessed":
+            told = found.setdefault(step.recorded.by, {})
+            told[step.why] = told.get(step.why, 0) + 1
+    return found
+
+
+def statement(result: Mapping[str, Any]) -> list[str]:
+    """What an auditor can quote of a `summary`: one sentence a line, printable."""
+    counts, events = result["counts"], len(result["events"])
+    failed = [str(event["n"]) for event in result["events"] if event["verdict"] == "failed"]
+    kind = "a rehearsal" if result["rehearsal"] else "a ceremony"
+    end = "complete" if result["complete"] else "not complete"
+    lines = [f"The transcript of {kind}, {end}, with the head {result['head']}, has {events:,} events:"]
+    lines += [f"{counts['recomputed']:,} recomputed, {counts['witnessed']:,} witnessed, {counts['failed']:,} failed."]
+    if failed:
+        more = f" and {len(failed) - _NAMED:,} more" if len(failed) > _NAMED else ""
+        lines.append(f"Failed: line {', '.join(failed[:_NAMED])}{more}.")
+    files = [file["verdict"] == "recomputed" for file in result["files"]]
+    if files:
+        lines.append(f"{sum(files):,} of {len(files):,} files were made again from it, byte for byte.")
+    else:
+        lines.append("No file of the ceremony lay beside it; the transcript alone was judged.")
+    for person, agree in result["sealed"].items():
+        lines.append(f"{printable(person, 60)} sealed it and {'agrees' if agree else 'does NOT agree'}.")
+    if not result["sealed"]:
+        lines.append("Nobody sealed it.")
+    for person, told in result["word"].items():
+        lines.append(f"On the word of {printable(person, 60)}:")
+        lines += [f"  {why}{f' ({count:,} times)' if count > 1 else ''}" for why, count in told.items()]
+    return lines
+
+
+def _stands(step: ReplayStep) -> bool:
+    return step.verdict != "failed"
+
+
+_NAMED = 20
 
 
 def summary(steps: list[ReplayStep], files: tuple[FileVerdict, ...]) -> dict[str, Any]:
@@ -152,8 +231,9 @@ def summary(steps: list[ReplayStep], files: tuple[FileVerdict, ...]) -> dict[str
         "head": steps[-1].recorded.head if steps else "",
         "complete": last is not None and agenda.position(last) == len(last.script.steps) and last.unanswered is None,
         "rehearsal": last is not None and last.script.rehearsal,
-        "sealed": {person: sealed.agree for person, sealed in (last.seals if last else {}).items()},
+        "sealed": {x.person: x.agree for s in steps if isinstance(x := s.recorded.event, e.Sealed) and _stands(s)},
         "counts": {v: sum(s.verdict == v for s in steps) for v in ("recomputed", "witnessed", "failed")},
+        "word": {str(printable(person)): told for person, told in on_whose_word(steps).items()},
         "events": [
             {
                 "n": s.recorded.n,

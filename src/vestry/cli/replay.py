@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from vestry.ceremony import codec, transcript
-from vestry.ceremony.replay import MISSING, FileVerdict, ReplayStep, compare_files, replay, summary
+from vestry.ceremony.replay import MISSING, FileVerdict, ReplayStep, compare_files, replay, statement, summary
 from vestry.cli.run import screen_here
 from vestry.errors import ExitStatus
 from vestry.text import printable
@@ -43,14 +43,4 @@ def _print(steps: list[ReplayStep], files: tuple[FileVerdict, ...], result: dict
         sys.stdout.write(f"{r.n:>4}  {r.at}  {step.verdict:<10}  {name:<18}  {printable(r.by)}\n      {step.why}\n")
     for file in (f for f in files if f.verdict == "failed"):
         sys.stdout.write(f"file  failed      {printable(file.name)}: {file.why}\n")
-    same = sum(f.verdict == "recomputed" for f in files)
-    if not files:
-        sys.stdout.write("\nno file of the ceremony lies beside the transcript; the transcript alone was judged\n")
-    else:
-        sys.stdout.write(f"\n{same} of {len(files)} files made again from the transcript have the same bytes\n")
-    counts = result["counts"]
-    assert isinstance(counts, dict)
-    sys.stdout.write(
-        f"\n{counts['recomputed']} recomputed, {counts['witnessed']} witnessed, {counts['failed']} failed"
-        f"{'' if result['complete'] else '; the ceremony is not complete'}\nhead {result['head']}\n"
-    )
+    sys.stdout.write("\n" + "\n".join(statement(result)) + "\n")

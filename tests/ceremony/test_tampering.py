@@ -1,0 +1,197 @@
+"""Tamper evidence, exhaustively: every byte and every line of a small complete ceremony, and every byte of its outputs.
+
+A change is detected, or it leaves a shorter transcript that holds and visibly is not the whole: not complete, or not
+sealed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from people import People
+
+from vestry.ceremony import chain, codec, conductor, rehearsal, transcript
+from vestry.ceremony.replay import ReplayStep, _compared, compare_files, continued, replay, statement, summary
+from vestry.ceremony.transcript import _Scan
+from vestry.errors import NotTrusted, VestryError
+
+CHUNKS = 4
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A ceremony's folder, the lines of its transcript, the head before each of them, and its replay."""
+
+    folder: Path
+    lines: tuple[bytes, ...]
+    heads: tuple[str, ...]
+    steps: tuple[ReplayStep, ...]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    folder = tmp_path_factory.mktemp("tampering") / "r"
+    script, inputs = rehearsal.prepare(folder, holders=2, threshold=2)
+    conductor.conduct(script, inputs, folder, People())
+    lines = tuple((folder / "transcript.jsonl").read_bytes().splitlines(keepends=True))
+    read = transcript.read(folder / "transcript.jsonl")
+    heads = (chain.NO_HEAD, *(r.head for r in read[:-1]))
+    return Whole(folder, lines, heads, tuple(replay(read)))
+
+
+def at_line(whole: Whole, n: int) -> _Scan:
+    """A reader that has come to line `n`, so that the lines above need not be read for each change."""
+    scan = _Scan("transcript")
+    scan.n, scan.head = n, whole.heads[n]
+    return scan
+
+
+def refused(whole: Whole, n: int, *instead: bytes) -> bool:
+    """Whether a reader at line `n` takes none of `instead`, nor the two lines after it; then it takes no other."""
+    scan = at_line(whole, n)
+    try:
+        return all(scan.feed(line) is None for line in (*instead, *whole.lines[n + 1 : n + 3]))
+    except NotTrusted:
+        return True
+
+
+def others(byte: int) -> Iterator[int]:
+    """Bytes that look like it or are near it, and one that ends a line."""
+    return iter({byte ^ 1, byte ^ 0x20, byte ^ 0x80, ord("0"), ord("\n")} - {byte})
+
+
+@pytest.mark.parametrize("chunk", range(CHUNKS))
+def test_every_changed_byte_is_found(whole: Whole, chunk: int) -> None:
+    """One digit of a bag number, one letter of a name."""
+    for n in range(chunk, len(whole.lines), CHUNKS):
+        line = whole.lines[n]
+        for at, byte in enumerate(line):
+            for other in others(byte):
+                changed = line[:at] + bytes([other]) + line[at + 1 :]
+                # As a file is read: by lines.
+                assert refused(whole, n, *changed.splitlines(keepends=True)), (n, at, other)
+        middle = len(line) // 2
+        spoilt = (*whole.lines[:n], line[:middle] + b"~" + line[middle + 1 :], *whole.lines[n + 1 :])
+        with pytest.raises(NotTrusted):
+            transcript.read(b"".join(spoilt))
+
+
+@pytest.mark.parametrize("chunk", range(CHUNKS))
+def test_every_truncation_leaves_less_and_shows_it(whole: Whole, chunk: int) -> None:
+    """A transcript without its end must never pass for one that was sealed."""
+    last = len(whole.lines) - 1
+    for n in range(chunk, len(whole.lines), CHUNKS):
+        for at in range(len(whole.lines[n])):
+            assert at_line(whole, n).feed(whole.lines[n][:at]) is None
+        for at in {1, len(whole.lines[n]) // 2, len(whole.lines[n]) - 1} if n else ():
+            left = transcript.read(b"".join(whole.lines[:n]) + whole.lines[n][:at])
+            assert [r.head for r in left] == [step.recorded.head for step in whole.steps[:n]]
+        result = summary(list(whole.steps[: n + 1]), ())
+        assert (result["complete"] and len(result["sealed"]) == 2) == (n == last)
+        if n < last:
+            assert "Nobody sealed it." in statement(result) or not result["complete"]
+    with pytest.raises(NotTrusted):
+        transcript.read(b"")
+
+
+@pytest.mark.parametrize("chunk", range(CHUNKS))
+def test_every_line_that_is_gone_doubled_put_in_or_moved_is_found(whole: Whole, chunk: int) -> None:
+    """An event that did not happen, or one that did and is not told."""
+    count = len(whole.lines)
+    for n in range(chunk, count, CHUNKS):
+        if n < count - 1:  # without its last line it is shorter, and shows it
+            assert refused(whole, n)
+        assert refused(whole, n, whole.lines[n - 1]) or n == 0
+        for other in range(count):
+            if other != n:
+                # In the place of this line, or before it: at once, or as soon as the lines after it are read.
+                assert at_line(whole, n).feed(whole.lines[other]) is None
+                swapped = list(whole.lines)
+                swapped[n], swapped[other] = swapped[other], swapped[n]
+                first = min(n, other)
+                assert refused(whole, first, *swapped[first : first + 3])
+        doubled = b"".join([*whole.lines[: n + 1], *whole.lines[n:]])
+        if n < count - 1:
+            with pytest.raises(NotTrusted):
+                transcript.read(doubled)
+        with pytest.raises(NotTrusted):
+            transcript.read(doubled + whole.lines[0])
+
+
+def test_every_byte_of_every_output_is_compared(whole: Whole) -> None:
+    """The transcript gives each file again, to the last byte; so whatever lies beside it is held against that."""
+    state = whole.steps[-1].state
+    assert state is not None
+    names = [f.name for f in compare_files(state, whole.folder)]
+    assert {"signed/1.root.json", "bundles/root/SHA256SUMS", "script.toml"} <= set(names)
+    for name in names:
+        path = whole.folder / name
+        content = path.read_bytes()
+        assert _compared(path, content)[0] == "recomputed"
+        with path.open("r+b", buffering=0) as file:
+            for at, byte in enumerate(content):
+                file.seek(at)
+                file.write(bytes([byte ^ 1]))
+                assert _compared(path, content)[0] == "failed", (name, at)
+                file.seek(at)
+                file.write(bytes([byte]))
+            file.truncate(len(content) - 1)
+            assert _compared(path, content)[0] == "failed"
+        path.write_bytes(content)
+
+
+WRONG: tuple[Any, ...] = (
+    "",
+    "x",
+    "00" * 32,
+    "ff" * 40,
+    -1,
+    0,
+    2**63,
+    True,
+    None,
+    [],
+    {},
+    ["x"],
+    {"x": "y"},
+    "\x00",
+    "9" * 400,
+)
+
+
+@pytest.mark.parametrize("chunk", range(CHUNKS))
+def test_whatever_an_event_is_made_to_say_replay_ends_with_verdicts(whole: Whole, chunk: int) -> None:
+    """A forger who makes the chain anew can put any value anywhere; an auditor must get verdicts, never an error."""
+    told: set[str] = set()
+    records = [step.recorded for step in whole.steps]
+    for n in range(chunk, len(records), CHUNKS):
+        body = json.loads(whole.lines[n])["event"]
+        for name, value in body["with"].items():
+            for wrong in WRONG:
+                if wrong == value or (name == "script" and wrong == ""):
+                    continue
+                event = {**body, "with": {**body["with"], name: wrong}}
+                try:
+                    _, recorded = chain.make(
+                        codec.from_json(event["what"], event["with"]),
+                        n=n,
+                        before=whole.heads[n],
+                        at=body["at"],
+                        mono=body["mono"],
+                        by=body["by"],
+                    )
+                except VestryError:
+                    continue  # no line can hold it
+                # The line itself and the one after it: a state that was led astray must not trip what comes.
+                before = whole.steps[n - 1] if n else None
+                steps = list(continued(before, [recorded, *records[n + 1 : n + 2]]))
+                told |= {step.verdict for step in steps}
+                state = steps[-1].state
+                if state is not None:
+                    compare_files(state, whole.folder)
+    assert "failed" in told
