@@ -102,3 +102,33 @@ def test_a_head_is_whole_and_hostile_values_are_escaped() -> None:
     assert all(" " <= c <= "~" or c == "\n" for c in text)
     assert "\\u{1b}]0;pwned\\u{7}" in text
     assert all(group in text for group in group_hex("ab" * 32))
+
+
+async def test_one_jumps_to_steps_and_people_both_ways(steps: list[ReplayStep]) -> None:
+    """An auditor asks what Bob did, and what happened at the export: not line by line."""
+    app = ReplayApp(steps, glyphs=FULL)
+    async with app.run_test(size=(80, 24)) as pilot:
+        people = [step.recorded.by for step in steps]
+        await pilot.press("p")
+        assert people[app.at] != people[0]
+        first = app.at
+        assert set(people[:first]) == {people[0]}
+        await pilot.press("t")
+        assert people[app.at] == people[first]
+        assert app.at == people.index(people[first], first + 1)
+        await pilot.press("T")
+        assert app.at == first
+        await pilot.press("P")
+        assert people[app.at] != people[first]
+        await pilot.press("home")
+        seen = []
+        while not seen or app.at != seen[-1]:
+            seen.append(app.at)
+            await pilot.press("s")
+        script = steps[-1].state.script if steps[-1].state else None
+        assert script is not None
+        assert len(seen) >= len(script.steps)
+        await pilot.press("S")
+        assert app.at == seen[-2]
+        await pilot.press("f")
+        assert app.at == seen[-2], "nothing failed, so there is nowhere to go"

@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from textual import events
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 
+from vestry.ceremony import agenda
 from vestry.ceremony.replay import ReplayStep
 from vestry.text import printable
 from vestry.tui import glyphs as tiers
@@ -26,8 +28,19 @@ _HELP = Help(
     "recomputed: made again here from other lines, and found equal. witnessed: it rests on the word of people or of a "
     "device. failed: it would have been refused, or its value is another.",
     "The number of the line, its verdict, and why.",
-    "Press f for the first line that failed. Whatever follows it was built upon it.",
+    (
+        "f goes to the next line that failed; whatever follows it was built upon it. s goes to the next step of the "
+        "script, p to the next line by somebody else, t to the next by the same person. With Shift, each goes back."
+    ),
 )
+
+
+_JUMPS: Mapping[str, Literal["failure", "step", "other", "same"]] = {
+    "f": "failure",
+    "s": "step",
+    "p": "other",
+    "t": "same",
+}
 
 
 class ReplayApp(QuietApp[None]):
@@ -37,6 +50,7 @@ class ReplayApp(QuietApp[None]):
         super().__init__()
         self._steps, self._glyphs = steps, glyphs
         self._failed = [i for i, step in enumerate(steps) if step.verdict == "failed"]
+        self._stages = [step.state and agenda.position(step.state) for step in steps]
         self._frames: dict[int, Outlook] = {}
         self.at = 0
 
@@ -71,14 +85,32 @@ class ReplayApp(QuietApp[None]):
             self.go(jumps[event.key])
         elif event.key in scrolls:
             view.scroll_lines(scrolls[event.key])
-        elif event.key == "f" and self._failed:
-            self.go(self._failed[0])
+        elif event.key.lower() in _JUMPS and self._steps:
+            self.jump(_JUMPS[event.key.lower()], back=event.key.isupper())
         elif event.key == "f1":
             self.push_screen(help_dialog(_HELP, self._glyphs))
         elif event.key == "f3" and self._steps:
             self.push_screen(digest_dialog(self._steps[self.at].recorded.head, self._glyphs))
         elif event.key in ("escape", "q", "ctrl+c", "ctrl+q"):
             self.exit()
+
+    def jump(self, to: Literal["failure", "step", "other", "same"], *, back: bool) -> None:
+        """Go to the next line, or back to the last, that failed, that begins another step of the script, or that is by
+        somebody else or by the same person; stay where there is none.
+        """
+        person = self._steps[self.at].recorded.by
+        span = range(self.at - 1, -1, -1) if back else range(self.at + 1, len(self._steps))
+        for i in span:
+            by = self._steps[i].recorded.by
+            if to == "failure":
+                found = self._steps[i].verdict == "failed"
+            elif to == "step":
+                found = i == 0 or self._stages[i] != self._stages[i - 1]
+            else:
+                found = (by == person) == (to == "same")
+            if found:
+                self.go(i)
+                return
 
     async def action_quit(self) -> None:
         """Leave; nothing is at stake in a replay."""
@@ -110,8 +142,15 @@ class ReplayApp(QuietApp[None]):
     def _keys(self, width: int) -> list[Line]:
         failed = len(self._failed)
         count: Line = (Span(f"{failed} failed", "bad"),) if failed else (Span("none failed", "good"),)
-        first = [key("f", "first failure")] if failed else []
-        steps = [key("Right", "next"), key("Left", "back"), key("Home/End", "first, last"), *first]
+        first = [key("f", "failure")] if failed else []
+        steps = [
+            key("Right", "next"),
+            key("Left", "back"),
+            *first,
+            key("s", "step"),
+            key("p", "person"),
+            key("t", "same"),
+        ]
         return packed([count, *steps, key("F1", "help"), key("F3", "head"), key("Esc", "leave")], width, gap=2)
 
 
