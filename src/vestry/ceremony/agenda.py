@@ -18,7 +18,7 @@ class RailEntry:
 
     index: int
     title: str
-    status: Literal["done", "now", "later"]
+    status: Literal["done", "now", "later", "skipped"]
     line_above: bool
 
 
@@ -34,10 +34,13 @@ def rail(state: State) -> tuple[RailEntry, ...]:
     """All steps, done, now and to come."""
     here = position(state)
     first_signature = next((i for i, step in enumerate(state.script.steps) if isinstance(step, s.SignStep)), -1)
-    return tuple(
-        RailEntry(i, step.title, "done" if i < here else "now" if i == here else "later", i == first_signature)
-        for i, step in enumerate(state.script.steps)
-    )
+
+    def status(i: int) -> Literal["done", "now", "later", "skipped"]:
+        if i in state.skipped:
+            return "skipped"
+        return "done" if i < here else "now" if i == here else "later"
+
+    return tuple(RailEntry(i, step.title, status(i), i == first_signature) for i, step in enumerate(state.script.steps))
 
 
 def meters(state: State) -> tuple[tuple[str, Tally], ...]:
@@ -52,7 +55,9 @@ def position(state: State) -> int:
 
 
 def finished(state: State, index: int, step: s.Step) -> bool:
-    """Whether everything that `step` asks for has happened."""
+    """Whether everything that `step` asks for has happened, or it was skipped."""
+    if index in state.skipped:
+        return True
     if isinstance(step, s.ProvisionStep):
         return not unprovisioned(state, step)
     if isinstance(step, s.DraftStep):

@@ -89,6 +89,6 @@ def admit(state: State, event: e.KeyGenerated | e.KeyTaken, key: Key, at: str) -
         raise Refused(
             judged.sentence,
             where=f"key '{event.key}'",
-            do="stop; begin a new ceremony with another token for this key, or with a changed script",
+            do="set this token aside and take another, as an exception; or stop",
             code=CODE,
         )

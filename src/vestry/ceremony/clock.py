@@ -41,6 +41,7 @@ class FixedClock:
         """The time it stands at; it moves on afterwards."""
         now = self._now
         self._now += self._step
+        self._mono += int(self._step.total_seconds() * 1e9)
         return now
 
     def mono(self) -> int:

@@ -18,6 +18,7 @@ from vestry.ceremony import script as s
 from vestry.ceremony.bench import Bench
 from vestry.ceremony.clock import Clock, SystemClock
 from vestry.ceremony.decide import decide
+from vestry.ceremony.departing import Unwound, depart
 from vestry.ceremony.dialogue import Choose, Confirm, Front
 from vestry.ceremony.resolving import resolve
 from vestry.ceremony.room import Room
@@ -157,12 +158,19 @@ def _run(room: Room) -> None:
     steps = room.state.script.steps
     while (here := agenda.position(room.state)) < len(steps) or room.state.unanswered:
         try:
-            resolve(room)
-            if here < len(steps):
-                _PERFORM[type(steps[here])](room, steps[here], here)
-        except (TokenTrouble, MediumTrouble, Refused, NotTrusted, InputRejected) as error:
-            _recover(room, error)
+            _step(room, steps, here)
+        except Unwound:
+            continue
     _close(room)
+
+
+def _step(room: Room, steps: Sequence[s.Step], here: int) -> None:
+    try:
+        resolve(room)
+        if here < len(steps):
+            _PERFORM[type(steps[here])](room, steps[here], here)
+    except (TokenTrouble, MediumTrouble, Refused, NotTrusted, InputRejected) as error:
+        _recover(room, error)
 
 
 def _recover(room: Room, error: VestryError) -> None:
@@ -174,9 +182,16 @@ def _recover(room: Room, error: VestryError) -> None:
             "Decide how to go on.",
             person=room.administrator,
             details=(str(printable(str(error))),),
-            options=(("again", "try this step again"), ("stop", "stop here; everything recorded stays")),
+            options=(
+                ("again", "try this step again"),
+                ("stop", "stop here; everything recorded stays"),
+                ("depart", "skip or repeat a step, take another token, or state the time"),
+            ),
         )
     )
+    if answer == "depart":
+        depart(room)
+        return
     if answer != "again":
         raise Stopped("stopped after trouble", do="run the same line again to go on")
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from vestry.ceremony import agenda, decide_tokens, drafts, seal
+from vestry.ceremony import agenda, decide_tokens, drafts, exceptions, seal
 from vestry.ceremony import events as e
 from vestry.ceremony import script as s
 from vestry.ceremony.gate import confirmed_token, key_spec, step_now
@@ -47,6 +47,9 @@ def decide(state: State | None, command: e.Event, *, at: str) -> tuple[e.Event, 
     if isinstance(command, e.Opened):
         raise Refused("the transcript is open already")
     if isinstance(command, _ANY_TIME):
+        return (command,)
+    if (rule := exceptions.RULES.get(type(command))) is not None:
+        rule(state, command, at)
         return (command,)
     _answers_what_is_open(state, command)
     _RULES[type(command)](state, command, at)
@@ -109,6 +112,7 @@ def _drafted(state: State, event: e.Drafted, _: str) -> None:
     step = step_now(state, s.DraftStep)
     if event.role not in step.roles:
         raise Refused(f"'{event.role}' is not drafted at this step")
+    exceptions.doubted(state)
     made = document.read(drafts.draft(state, event.role), where=f"draft of {event.role}")
     seen = (event.version, event.sha256, event.digest, event.length)
     if (made.version, made.file_sha256, made.digest, len(made.raw)) != seen:

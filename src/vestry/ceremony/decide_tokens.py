@@ -28,6 +28,7 @@ def _initialise(state: State, event: e.InitialiseIntended, _: str) -> None:
     if spec.serial and event.serial != spec.serial:
         raise Refused(f"the script wants serial {spec.serial} for '{event.token}', this is {printable(event.serial)}")
     taken = {f.serial: name for name, f in state.tokens.items() if name != event.token}
+    _not_aside(state, event.serial)
     if event.serial and event.serial in taken:
         raise Refused(f"serial {printable(event.serial)} is the token '{taken[event.serial]}'")
 
@@ -39,6 +40,7 @@ def _initialised(state: State, event: e.TokenInitialised, _: str) -> None:
         raise Refused("another token was to be initialised")
     if any(f.serial == event.serial for name, f in state.tokens.items() if name != event.token):
         raise Refused(f"serial {printable(event.serial)} belongs to another token of this ceremony")
+    _not_aside(state, event.serial)
     if event.left:
         raise Refused(
             f"token '{event.token}' still holds {printable(event.left[0])} after it was erased",
@@ -56,8 +58,14 @@ def _adopted(state: State, event: e.TokenAdopted, _: str) -> None:
     if spec.serial not in ("", event.serial) or not fits(replace(spec.like, id=b"", object=""), shown):
         raise Refused(f"serial {printable(event.serial)} is not the token that the script means by '{event.token}'")
     taken = {f.serial: name for name, f in state.tokens.items() if name != event.token}
+    _not_aside(state, event.serial)
     if event.serial in taken:
         raise Refused(f"serial {printable(event.serial)} is the token '{taken[event.serial]}'")
+
+
+def _not_aside(state: State, serial: str) -> None:
+    if serial and serial in state.aside:
+        raise Refused(f"the device with serial {printable(serial)} was set aside", do="take another device")
 
 
 def _token_confirmed(state: State, event: e.TokenConfirmed, _: str) -> None:

@@ -109,6 +109,11 @@ class Noted(Exception):
         self.text = text
 
 
+class Departed(Exception):
+    """Raised by a front instead of an answer: someone wants to leave the script, or to state the time. The question is
+    asked again unless the step at hand is another by then."""
+
+
 class Declined(Exception):
     """Raised by a front instead of an answer: the way out that `Question.otherwise` names was taken."""
 
@@ -122,6 +127,7 @@ class Front(Protocol):
         Raises:
             Stopped: the operator quits; everything recorded stays.
             Noted: someone notes an exception.
+            Departed: someone wants to leave the script, or to state the time.
             Declined: the question's way out was taken.
         """
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from vestry.errors import InputRejected, Refused
 from vestry.metadata import document, drafting
 from vestry.metadata.keys import Key
+from vestry.text import printable
 
 if TYPE_CHECKING:
     from vestry.ceremony.script import KeySpec
@@ -47,8 +48,17 @@ def ceremony_key(state: State, spec: KeySpec) -> Key:
         return predecessor_key(state, spec)
     facts = state.keys.get(spec.name)
     if facts is None:
-        raise Refused(f"key '{spec.name}' was not generated yet")
+        raise Refused(f"key '{spec.name}' was not generated yet{_skipped(state, spec.token)}")
     return Key.from_pem(facts.public, facts.scheme, where=f"key '{spec.name}'")
+
+
+def _skipped(state: State, token: str) -> str:
+    """Which skipped step would have brought the keys of `token`."""
+    for index in state.skipped:
+        step = state.script.steps[index]
+        if token in getattr(step, "tokens", ()):
+            return f": step {index + 1}, '{printable(step.title)}', was skipped; repeat it first"
+    return ""
 
 
 def holders(state: State) -> dict[str, str]:

@@ -340,6 +340,46 @@ class ExceptionNoted:
     text: str
 
 
+@dataclass(frozen=True)
+class StepSkipped:
+    """Step `step`, the one at hand, is passed over for `reason`; `people` are those who agreed to it."""
+
+    step: int
+    reason: str
+    people: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class StepRepeated:
+    """Step `step` is to be done again for `reason`; `people` agreed. What it gave is given up: for a provision step the
+    `tokens` named and their keys, and with them all drafts and reviews. `aside` are the serials of devices that are not
+    used again in this ceremony: another device takes the place."""
+
+    step: int
+    reason: str
+    people: tuple[str, ...]
+    tokens: tuple[str, ...]
+    aside: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ClockStated:
+    """Someone read a watch: `watch` is what it said and `machine` what this machine's clock said then, both in UTC as
+    ``YYYY-MM-DDTHH:MM:SSZ``; `seconds` is the first less the second."""
+
+    watch: str
+    machine: str
+    seconds: int
+
+
+@dataclass(frozen=True)
+class ClockAnswered:
+    """Why the ceremony goes on with a clock that is in doubt; `people` agreed."""
+
+    reason: str
+    people: tuple[str, ...]
+
+
 Event = (
     Opened
     | Resumed
@@ -371,6 +411,10 @@ Event = (
     | Sealed
     | TroubleMet
     | ExceptionNoted
+    | StepSkipped
+    | StepRepeated
+    | ClockStated
+    | ClockAnswered
 )
 
 

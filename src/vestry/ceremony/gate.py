@@ -43,7 +43,7 @@ def key_spec(state: State, name: str) -> s.KeySpec:
 def token_spec(state: State, name: str) -> s.TokenSpec:
     """The token that the script calls `name`."""
     try:
-        return state.script.token(name)
+        return state.token(name)
     except StopIteration:
         raise Refused(f"the script has no token '{printable(name)}'") from None
 

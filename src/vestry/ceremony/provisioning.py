@@ -26,12 +26,12 @@ _OFFICER = {"so-pin": "security officer PIN", "puk": "PUK"}
 def provision(room: Room, step: ProvisionStep, _: int) -> None:
     """Take the tokens of the step in turn, each from where it stands."""
     for name in agenda.unprovisioned(room.state, step):
-        spec = room.state.script.token(name)
+        spec = room.state.token(name)
         facts = room.state.tokens.get(name)
         if facts is not None and facts.initialised:
             _go_on(room, spec, facts.serial)
         elif spec.erase:
-            taken = {f.serial for n, f in room.state.tokens.items() if n != spec.name}
+            taken = {f.serial for n, f in room.state.tokens.items() if n != spec.name} | room.state.aside
             _from_blank(room, spec, room.blank(spec, taken))
         else:
             _as_it_is(room, spec)

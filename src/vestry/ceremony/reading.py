@@ -25,6 +25,7 @@ from vestry.metadata.intake import read_file
 from vestry.text import printable
 
 MAX_SCRIPT = 256 * 1024
+_CLOCK_BOUND = 120  # seconds; a watch read aloud and typed is good to about one minute
 MAX_INPUT = 16 * 1024 * 1024
 PREDECESSOR, ONLINE, ANCHORS = "predecessor", "online", "anchors"
 
@@ -171,12 +172,14 @@ def _no_secrets(source: Source) -> None:
 def _script(source: Source, data: Mapping[str, Any], text: str, sha256: str) -> s.Script:
     head = table(source, data, "ceremony", 'title, kind ("root" or "rotation") and repository')
     assert head is not None
-    head.only(("title", "kind", "repository", "date", "rehearsal"))
+    head.only(("title", "kind", "repository", "date", "rehearsal", "exceptions", "clock_bound"))
     title = head.text("title", "Root key ceremony")
     kind = cast("s.Kind", head.choice("kind", ("root", "rotation")))
     repository = head.text("repository", "pypi.org")
     day, rehearsal = _date(head), head.yes("rehearsal")
     people = _people(source, data)
+    exceptions = _exceptions(head, len(people))
+    clock_bound = head.number("clock_bound", 1, 86400, _CLOCK_BOUND, default=_CLOCK_BOUND)
     root, predecessor = _root(source, data, kind)
     targets = _targets(source, data, kind)
     bins = _bins(source, data)
@@ -214,6 +217,8 @@ def _script(source: Source, data: Mapping[str, Any], text: str, sha256: str) -> 
         policy=read_policy(source, data, len(people)),
         date=day,
         rehearsal=rehearsal,
+        exceptions=exceptions,
+        clock_bound=clock_bound,
         text=text,
         sha256=sha256,
     )
@@ -231,6 +236,15 @@ def _date(head: Table) -> str:
     if head.has("date"):
         head.bad("date", f"date {quoted(value)} is not a day", "write date = 2026-11-23")
     return ""
+
+
+def _exceptions(head: Table, people: int) -> int:
+    # Two: one who asks and one who agrees, so that nobody alone can leave the script; more would stop a small ceremony
+    # at its first broken device.
+    wanted = head.number("exceptions", 0, people, 2, default=min(2, people))
+    if wanted == 1 and people > 1:
+        head.bad("exceptions", "one person alone would leave the script", "write 0, or at least 2")
+    return wanted
 
 
 def _people(source: Source, data: Mapping[str, Any]) -> tuple[s.Person, ...]:

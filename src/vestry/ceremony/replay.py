@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from vestry.ceremony import agenda, codec, outputs, proof, reading
+from vestry.ceremony import agenda, codec, outputs, proof, reading, timekeeping
 from vestry.ceremony import events as e
 from vestry.ceremony.decide import decide
 from vestry.ceremony.state import State, evolve
@@ -56,6 +56,10 @@ _WITNESSED: Mapping[type, str] = {
     e.SealIntended: "the intent of its signer",
     e.TroubleMet: "what the device or medium reported",
     e.ExceptionNoted: "what was noted",
+    e.StepSkipped: "why the step was skipped, and that these people agreed",
+    e.StepRepeated: "why the step was done again, and that these people agreed",
+    e.ClockStated: "what the watch said",
+    e.ClockAnswered: "why the clock was relied on, and that these people agreed",
 }
 
 
@@ -99,14 +103,16 @@ def continued(last: ReplayStep | None, records: Iterable[e.Recorded]) -> Iterato
             verdict, why = "failed", f"cannot be folded: {_told(error)}"
             lost = f"not looked at: line {recorded.n} before it can't be folded"
             state = None
+        if state is not None and (found := [f.text for f in state.clock if f.n == recorded.n]):
+            why = f"{why}; about its clock: {'; '.join(found)}"
         before = recorded
         yield ReplayStep(recorded, verdict, why, state)
 
 
 def _judge(state: State | None, recorded: e.Recorded, before: e.Recorded | None) -> tuple[Verdict, str]:
     event = recorded.event
-    if before is not None and recorded.at < before.at:
-        return "failed", f"its time, {recorded.at}, lies before that of the line above, {before.at}"
+    if before is not None and timekeeping.backwards(before.mono, recorded):
+        return "failed", "its monotonic clock lies before that of the line above"
     try:
         decide(state, event, at=recorded.at)
         if isinstance(event, e.Opened):
@@ -232,6 +238,8 @@ def summary(steps: list[ReplayStep], files: tuple[FileVerdict, ...]) -> dict[str
         "complete": last is not None and agenda.position(last) == len(last.script.steps) and last.unanswered is None,
         "rehearsal": last is not None and last.script.rehearsal,
         "sealed": {x.person: x.agree for s in steps if isinstance(x := s.recorded.event, e.Sealed) and _stands(s)},
+        "skipped": {i + 1: printable(x.reason) for i, x in sorted(last.skipped.items())} if last else {},
+        "clock": [{"n": f.n, "code": f.code, "text": f.text} for f in last.clock] if last else [],
         "counts": {v: sum(s.verdict == v for s in steps) for v in ("recomputed", "witnessed", "failed")},
         "word": {str(printable(person)): told for person, told in on_whose_word(steps).items()},
         "events": [

@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-from vestry.ceremony import agenda, outputs
+from vestry.ceremony import agenda, departing, outputs
 from vestry.ceremony import events as e
 from vestry.ceremony.bench import Bench
 from vestry.ceremony.clock import Clock
 from vestry.ceremony.decide import decide, read_review
-from vestry.ceremony.dialogue import Choose, Confirm, Front, Noted, Question, Secret, TypeBack
+from vestry.ceremony.dialogue import Choose, Confirm, Departed, Front, Noted, Question, Secret, TypeBack
 from vestry.ceremony.drafts import ceremony_key
 from vestry.ceremony.gate import serial_digits
 from vestry.ceremony.script import TokenSpec
@@ -38,6 +38,7 @@ class Room:
         self.folder, self.front, self.bench, self.clock = folder, front, bench, clock
         self.state = state
         self._transcript = transcript
+        self._departing = False
         self._reviewed: dict[str, tuple[ReadFacts, Reviewed]] = {}
 
     @property
@@ -52,10 +53,12 @@ class Room:
 
     def record(self, event: e.Event, by: str) -> e.Recorded:
         """Decide, append and sync, then fold and show: nothing is on a screen that is not on disk."""
-        at = self.now()
+        at, known = self.now(), len(self.state.clock)
         for admitted in decide(self.state, event, at=at):
             recorded = self._transcript.append(admitted, by, at=datetime.fromisoformat(at))
             self.state = evolve(self.state, recorded)
+            for found in self.state.clock[known:]:
+                self.tell(f"{found.code}: {found.text}. Compare the clock with a watch.", good=False)
         outputs.write(self.state, self.folder, event)
         self.front.show(self.state)
         return recorded
@@ -70,12 +73,23 @@ class Room:
         return kept[1]
 
     def ask(self, question: Question[T]) -> T:
-        """Ask; an exception noted meanwhile is recorded and the question asked again."""
+        """Ask; an exception noted meanwhile is recorded and the question asked again.
+
+        Raises:
+            departing.Unwound: the step at hand is another now.
+        """
         while True:
             try:
                 return self.front.ask(question)
             except Noted as noted:
                 self.record(e.ExceptionNoted(agenda.position(self.state), str(printable(noted.text))), question.person)
+            except Departed:
+                if not self._departing:
+                    self._departing = True
+                    try:
+                        departing.depart(self)
+                    finally:
+                        self._departing = False
 
     def tell(self, line: str, *, good: bool | None = None) -> None:
         """One line of narration."""
@@ -160,7 +174,7 @@ class Room:
 
     def token(self, name: str) -> Token:
         """The physical token that `name` stands for, recognised by serial or public key and confirmed by its holder."""
-        spec = self.state.script.token(name)
+        spec = self.state.token(name)
         facts = self.state.tokens.get(name)
         if facts is not None:
             token = self.bench.by_serial(spec, facts.serial, facts.model)

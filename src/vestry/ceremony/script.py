@@ -206,7 +206,9 @@ class SealStep(Step):
 @dataclass(frozen=True)
 class Script:
     """A whole script. `text` is the file as read, `sha256` its digest; `date` is ``YYYY-MM-DD`` or empty (then the day
-    the transcript is opened counts). `rehearsal` scripts are for practice and mark their documents so."""
+    the transcript is opened counts). `rehearsal` scripts are for practice and mark their documents so. `exceptions` is
+    how many people must agree before a step is skipped or repeated (0: no step ever is); `clock_bound` how many seconds
+    a watch may differ from the machine's clock before drafting stops."""
 
     title: str
     kind: Kind
@@ -225,6 +227,8 @@ class Script:
     policy: Policy = DEFAULT
     date: str = ""
     rehearsal: bool = False
+    exceptions: int = 2
+    clock_bound: int = 120
     text: str = field(default="", repr=False)
     sha256: str = ""
 

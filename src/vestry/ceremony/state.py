@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from vestry.ceremony import drafts, reading
+from vestry.ceremony import drafts, reading, timekeeping
 from vestry.ceremony import events as e
-from vestry.ceremony.script import Script
+from vestry.ceremony.script import DraftStep, ProvisionStep, ReviewStep, Script, TokenSpec
 from vestry.errors import NotTrusted
 from vestry.metadata import document
 from vestry.metadata.document import Document, Signature
@@ -69,7 +69,10 @@ class State:
     """Everything known after an event. Made by `evolve` alone.
 
     `documents` are the drafts, rebuilt from script and keys; `signatures` maps role to key id to hex; `unanswered` is
-    the intent that has no result yet. `done` holds the indexes of steps that end with an event of their own.
+    the intent that has no result yet. `done` holds the indexes of steps that end with an event of their own. `skipped`
+    maps indexes of steps to the exceptions that passed them over; `aside` are serials of devices given up, `replaced`
+    the tokens of the script that another device stands for now. `clock` is what was found about the machine's clock;
+    `doubt` why its time is not to be relied on.
     """
 
     script: Script
@@ -97,7 +100,19 @@ class State:
     seals: Mapping[str, e.Sealed] = field(default_factory=dict)
     unanswered: Intent | None = None
     troubles: tuple[e.TroubleMet, ...] = ()
-    exceptions: tuple[e.ExceptionNoted, ...] = ()
+    exceptions: tuple[e.ExceptionNoted | e.StepSkipped | e.StepRepeated, ...] = ()
+    skipped: Mapping[int, e.StepSkipped] = field(default_factory=dict)
+    aside: frozenset[str] = frozenset()
+    replaced: frozenset[str] = frozenset()
+    mono: int = 0
+    clock: tuple[timekeeping.Finding, ...] = ()
+    jumped: bool = False
+    doubt: str = ""
+
+    def token(self, name: str) -> TokenSpec:
+        """The token that the script calls `name`; where another device stands for it, any serial will do."""
+        spec = self.script.token(name)
+        return replace(spec, serial="", like=replace(spec.like, serial="")) if name in self.replaced else spec
 
     def signed(self, role: str) -> Document:
         """The draft of `role` with the signatures collected so far."""
@@ -130,9 +145,22 @@ def evolve(state: State | None, recorded: e.Recorded) -> State:
         if not isinstance(event, e.Opened):
             raise NotTrusted("a transcript begins with the event 'opened'", where=f"line {recorded.n}")
         state = _opened(event, recorded.at)
+        found = timekeeping.against(state.script, state.predecessor, recorded)
     elif not isinstance(event, e.Opened):
+        found = timekeeping.between(state.at, state.mono, recorded)
         state = _EVOLVE[type(event)](state, event, recorded)
-    return replace(state, lines=recorded.n + 1, head=recorded.head, at=recorded.at)
+        if found:
+            state = replace(state, jumped=True)
+    else:
+        found = ()
+    return replace(
+        state,
+        lines=recorded.n + 1,
+        head=recorded.head,
+        at=recorded.at,
+        mono=recorded.mono,
+        clock=(*state.clock, *found),
+    )
 
 
 def _opened(event: e.Opened, at: str) -> State:
@@ -258,6 +286,45 @@ def _noted(state: State, event: e.ExceptionNoted, _: e.Recorded) -> State:
     return replace(state, exceptions=(*state.exceptions, event))
 
 
+def _skipped(state: State, event: e.StepSkipped, _: e.Recorded) -> State:
+    return replace(state, exceptions=(*state.exceptions, event), skipped={**state.skipped, event.step: event})
+
+
+def _repeated(state: State, event: e.StepRepeated, _: e.Recorded) -> State:
+    step = state.script.steps[event.step]
+    state = replace(
+        state,
+        exceptions=(*state.exceptions, event),
+        done=state.done - {event.step},
+        skipped={index: x for index, x in state.skipped.items() if index != event.step},
+    )
+    if isinstance(step, ProvisionStep):
+        given_up = {k.name for k in state.script.keys if k.token in event.tokens and k.new}
+        state = replace(
+            state,
+            tokens={name: facts for name, facts in state.tokens.items() if name not in event.tokens},
+            keys={name: facts for name, facts in state.keys.items() if name not in given_up},
+            aside=state.aside | set(event.aside),
+            replaced=state.replaced | (set(event.tokens) if event.aside else set()),
+            unanswered=None,
+        )
+    if isinstance(step, ProvisionStep | DraftStep):
+        # A draft names keys by their bytes, and what is below names what is above: all of it is drafted and read again.
+        return replace(state, documents={}, proved={}, read={})
+    if isinstance(step, ReviewStep):
+        return replace(state, read={role: facts for role, facts in state.read.items() if role not in step.roles})
+    return state
+
+
+def _clock_stated(state: State, event: e.ClockStated, _: e.Recorded) -> State:
+    doubt = timekeeping.doubt(state.script, state.opened_at, event.watch, event.seconds)
+    return replace(state, jumped=False, doubt=doubt)
+
+
+def _clock_answered(state: State, _e: e.ClockAnswered, _: e.Recorded) -> State:
+    return replace(state, jumped=False, doubt="")
+
+
 _EVOLVE: Mapping[type, Callable[[State, Any, e.Recorded], State]] = {
     e.Resumed: _resumed,
     e.Said: _done,
@@ -288,4 +355,8 @@ _EVOLVE: Mapping[type, Callable[[State, Any, e.Recorded], State]] = {
     e.Sealed: _sealed,
     e.TroubleMet: _trouble,
     e.ExceptionNoted: _noted,
+    e.StepSkipped: _skipped,
+    e.StepRepeated: _repeated,
+    e.ClockStated: _clock_stated,
+    e.ClockAnswered: _clock_answered,
 }

@@ -14,6 +14,7 @@ from vestry.ceremony.dialogue import (
     Choose,
     Confirm,
     Declined,
+    Departed,
     NewSecret,
     Noted,
     Question,
@@ -29,7 +30,7 @@ from vestry.tokens.token import Pin
 
 T = TypeVar("T")
 
-QUIT, NOTE, OTHER = "quit", "note ", "other"
+QUIT, NOTE, OTHER, DEPART = "quit", "note ", "other", "exception"
 _WIDTH = 78
 
 
@@ -37,7 +38,8 @@ _WIDTH = 78
 class Prompts:
     """A `Front` over two streams. `secret` reads a line without echo.
 
-    At any prompt ``quit`` stops, ``note TEXT`` notes an exception, and ``other`` takes the way out where one is named.
+    At any prompt ``quit`` stops, ``note TEXT`` notes an exception, ``exception`` leaves the script (skip or
+    repeat a step, state the time), and ``other`` takes the way out where one is named.
     """
 
     read: TextIO = field(default_factory=lambda: sys.stdin)
@@ -176,6 +178,8 @@ class Prompts:
             raise _stopped()
         if typed.startswith(NOTE) and typed[len(NOTE) :].strip():
             raise Noted(typed[len(NOTE) :].strip())
+        if typed == DEPART:
+            raise Departed
         if typed == OTHER and question.otherwise:
             raise Declined
         return typed

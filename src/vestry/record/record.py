@@ -99,9 +99,13 @@ def _standing(state: State | None, complete: bool) -> Iterator[str]:
     steps = state.script.steps
     here = agenda.position(state)
     if complete:
-        yield f"All {len(steps)} steps of the script are done."
+        yield f"All {len(steps)} steps of the script are done" + (", or were skipped." if state.skipped else ".")
     elif here < len(steps):
         yield f"It stands at step {here + 1} of {len(steps)}, '{steps[here].title}'."
+    for index, skipped in sorted(state.skipped.items()):
+        yield f"Step {index + 1}, '{steps[index].title}', was skipped: {skipped.reason}"
+    for found in state.clock:
+        yield f"Line {found.n}, {found.code}: {found.text}."
     if state.unanswered is not None:
         yield f"Line {state.unanswered.n} has no result: its outcome is unknown."
     if state.seals:
@@ -152,7 +156,15 @@ def _steps(lines: Sequence[ReplayStep], state: State) -> Iterator[Html]:
         times = [x.recorded.at for x in events]
         when = join(_span(times)) if times else text("never")
         who = ", ".join(dict.fromkeys(x.recorded.by for x in events)) or "nobody"
-        status = "done" if index < here else "under way" if index == here else "not begun"
+        status = (
+            "skipped"
+            if index in state.skipped
+            else "done"
+            if index < here
+            else "under way"
+            if index == here
+            else "not begun"
+        )
         numbers = story.ranges([x.recorded.n for x in events]) or "none"
         rows.append((word(index + 1), text(step.title), when, text(who), word(numbers), word(status)))
     yield table(("No.", "Step", "From, to (UTC)", "Who acted", "Lines", "Status"), rows)
@@ -177,12 +189,21 @@ def _written(recorded: e.Recorded, title: str) -> Html:
 
 
 def _exceptions(lines: Sequence[ReplayStep]) -> Html:
-    rows = [
-        (word(x.recorded.n), word(x.recorded.at), word(x.recorded.by), word(event.step + 1), shown(event.text))
-        for x in lines
-        if isinstance(event := x.recorded.event, e.ExceptionNoted)
-    ]
-    return table(("Line", "Time", "By", "Step", "In their words"), rows)
+    rows = []
+    for x in lines:
+        r, event = x.recorded, x.recorded.event
+        if isinstance(event, e.ExceptionNoted):
+            what, said, step = "noted", event.text, str(event.step + 1)
+        elif isinstance(event, e.StepSkipped | e.StepRepeated):
+            what, said, step = f"{happened(event)}; {', '.join(event.people)} agreed", event.reason, str(event.step + 1)
+        elif isinstance(event, e.ClockAnswered):
+            what, said, step = f"{happened(event)}; {', '.join(event.people)} agreed", event.reason, ""
+        elif isinstance(event, e.ClockStated):
+            what, said, step = happened(event), f"the machine said {event.machine}", ""
+        else:
+            continue
+        rows.append((word(r.n), word(r.at), word(r.by), word(step), text(what), shown(said)))
+    return table(("Line", "Time", "By", "Step", "What", "In their words"), rows)
 
 
 def _troubles(lines: Sequence[ReplayStep]) -> Html:

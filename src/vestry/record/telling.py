@@ -55,4 +55,12 @@ _TOLD: Mapping[type, Callable[[Any], str]] = {
     e.Sealed: lambda x: f"sealed, and {'agrees' if x.agree else 'does not agree'}",
     e.TroubleMet: lambda x: f"met trouble {x.code}".rstrip(),
     e.ExceptionNoted: lambda _: "noted an exception",
+    e.StepSkipped: lambda x: f"had step {x.step + 1} skipped",
+    e.StepRepeated: lambda x: (
+        f"had step {x.step + 1} done again"
+        + (f" for token{'' if len(x.tokens) == 1 else 's'} {', '.join(x.tokens)}" if x.tokens else "")
+        + (f"; serial {', '.join(x.aside)} is set aside" if x.aside else "")
+    ),
+    e.ClockStated: lambda x: f"read a watch: {x.watch}, {x.seconds:+} s from the machine's clock",
+    e.ClockAnswered: lambda _: "went on with a clock in doubt",
 }

@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.screen import Screen
 
-from vestry.ceremony.dialogue import Noted, ReadReview
+from vestry.ceremony.dialogue import Departed, Noted, ReadReview
 from vestry.tui.dialogs import NoteDialog, digest_dialog, help_dialog, trouble_dialog
 from vestry.tui.front import Asked, Shown, Told, Troubled, Waiting
 from vestry.tui.glyphs import Glyphs
@@ -25,7 +25,8 @@ RAIL = 18
 _KEPT = 500
 _MORE = (
     "Up to the line in the rail everything can be repeated; after it signatures exist. "
-    "F2 notes what went off the script, F3 shows a digest for a camera, Esc stops and keeps everything."
+    "F2 notes what went off the script; F6 skips or repeats a step, or states the time from a watch. "
+    "F3 shows a digest for a camera, Esc stops and keeps everything."
 )
 
 
@@ -148,6 +149,8 @@ class CeremonyScreen(Screen[None]):
             self.app.push_screen(help_dialog(text_of(name), self._glyphs, _MORE))
         elif event.key == "f2":
             self._note()
+        elif event.key == "f6" and self._pane is not None:
+            self._depart(self._pane)
         elif event.key == "f8" and self._pane is None and self._cancel is not None:
             self._cancel()
         elif event.key == "f3" and self._pane is not None and self._pane.digest:
@@ -170,6 +173,11 @@ class CeremonyScreen(Screen[None]):
                 pane.post_message(Answered(pane))
 
         self.app.push_screen(NoteDialog(self._glyphs), noted)
+
+    def _depart(self, pane: Pane) -> None:
+        """The conductor asks what is to be done off the script; whatever was typed here is gone."""
+        pane.reply.fail(Departed())
+        pane.post_message(Answered(pane))
 
     def _scroll(self, name: str) -> None:
         if self._pane is not None:
@@ -242,6 +250,7 @@ class CeremonyScreen(Screen[None]):
         keys = [key("F1", "help")]
         if self._pane is not None:
             keys.append(key("F2", "note an exception"))
+            keys.append(key("F6", "skip or repeat"))
             if self._pane.digest:
                 keys.append(key("F3", "digest and QR"))
         elif self._cancel is not None:

@@ -15,6 +15,7 @@ _LONGEST_BAR = 12
 _STATUS: Mapping[str, tuple[str, Tone]] = {
     "done": ("[x] ", "plain"),
     "now": (" >  ", "accent"),
+    "skipped": ("[-] ", "warn"),
     "later": ("[ ] ", "quiet"),
 }
 _BAND = "REHEARSAL: practice only; keys and documents made here are worthless"
