@@ -221,7 +221,7 @@ def verify(disk):
         return "", {}
     every = [(n, event["what"], event["with"]) for n, event in enumerate(events) if event]
     if None not in events:  # what is withheld may be the result of an intent
-        check_order([(*line, event["at"]) for line, event in zip(every, events, strict=True)])
+        check_order(every)
     opened, inputs = every[0][2], every[0][2]["inputs"]
     script = tomllib.loads(opened["script"])
     rehearsal = script["ceremony"].get("rehearsal", False)

@@ -53,6 +53,9 @@ def look_at_machine(room: Room, step: PreflightStep, index: int) -> None:
             checks = preflight.take()
         for name, (verdict, line) in checks.items():
             room.tell(f"{name}: {verdict}: {line}", good={"pass": True, "stop": False}.get(verdict))
+        room.tell(
+            f"The machine's clock says {room.now()}. Hold a watch against it: 'exception', or F6, states its time."
+        )
         bad = agenda.amiss(room.state, step, checks)
         waived = {}
         if bad:
@@ -62,10 +65,16 @@ def look_at_machine(room: Room, step: PreflightStep, index: int) -> None:
                     "Mend what does not hold, then look again.",
                     person=room.administrator,
                     details=tuple(f"{name}: {line}" for name, line in bad.items()),
-                    options=(("again", "look again"), ("waive", "go on in spite of it, with a reason on record")),
+                    options=(
+                        ("again", "look again"),
+                        ("waive", "go on in spite of it, with a reason on record"),
+                        ("depart", "state the time from a watch, or skip this step"),
+                    ),
                 )
             )
-            if answer == "again":
+            if answer == "depart":
+                room.depart()
+            if answer != "waive":
                 continue
             for name, line in bad.items():
                 reason = ""
@@ -80,6 +89,7 @@ def look_at_machine(room: Room, step: PreflightStep, index: int) -> None:
 
 def make_drafts(room: Room, step: DraftStep, _: int) -> None:
     """Draft, then let a client walk the drafts under throwaway keys."""
+    _clock_answered(room, step)
     for role in agenda.undrafted(room.state, step):
         raw = draft(room.state, role)
         made = document.read(raw, where=f"draft of {role}")
@@ -91,6 +101,28 @@ def make_drafts(room: Room, step: DraftStep, _: int) -> None:
         digests = {role: doc.digest for role, doc in room.state.documents.items()}
         room.record(e.DraftProved(proof.CLIENT, digests), room.administrator)
         room.tell(f"{proof.CLIENT} walked the drafts under throwaway keys and accepts them", good=True)
+
+
+def _clock_answered(room: Room, step: DraftStep) -> None:
+    """Expiry is computed from the clock: one that is in doubt is answered before anything is drafted."""
+    while agenda.undrafted(room.state, step) and (room.state.doubt or room.state.jumped):
+        why = room.state.doubt or next(f.text for f in reversed(room.state.clock) if f.n)
+        room.tell(f"Nothing is drafted: {printable(why)}", good=False)
+        answer = room.ask(
+            Choose(
+                "clock",
+                "Answer for the clock: expiry is computed from it.",
+                person=room.administrator,
+                details=(str(printable(why)),),
+                options=(
+                    ("depart", "state the time from a watch, or agree to go on"),
+                    ("stop", "stop here; everything recorded stays"),
+                ),
+            )
+        )
+        if answer == "stop":
+            raise Stopped("stopped: the clock is in doubt", do="set the clock, then run the same line again")
+        room.depart()
 
 
 def read_drafts(room: Room, step: ReviewStep, _: int) -> None:

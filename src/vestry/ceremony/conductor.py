@@ -18,7 +18,7 @@ from vestry.ceremony import script as s
 from vestry.ceremony.bench import Bench
 from vestry.ceremony.clock import Clock, SystemClock
 from vestry.ceremony.decide import decide
-from vestry.ceremony.departing import Unwound, depart
+from vestry.ceremony.departing import Unwound
 from vestry.ceremony.dialogue import Choose, Confirm, Front
 from vestry.ceremony.resolving import resolve
 from vestry.ceremony.room import Room
@@ -190,7 +190,7 @@ def _recover(room: Room, error: VestryError) -> None:
         )
     )
     if answer == "depart":
-        depart(room)
+        room.depart()
         return
     if answer != "again":
         raise Stopped("stopped after trouble", do="run the same line again to go on")

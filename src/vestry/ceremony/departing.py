@@ -133,7 +133,7 @@ def _which(room: Room, known: tuple[str, ...]) -> str:
 def _aside(room: Room, name: str) -> tuple[str, ...]:
     """The serial of the device that another one takes the place of; none, where the same is set up again."""
     facts, pending = room.state.tokens.get(name), room.state.unanswered
-    serial = facts.serial if facts is not None else ""
+    serial = facts.serial if facts is not None else room.state.former.get(name, "")
     if not serial and pending is not None and isinstance(pending.event, e.InitialiseIntended):
         serial = pending.event.serial
     if not serial or not room.state.script.token(name).erase:
@@ -176,8 +176,8 @@ def _watch(room: Room, _here: int, _again: list[int]) -> None:
 
 
 def read_watch(typed: str, machine: str) -> str:
-    """A time as typed, ``HH:MM``, ``HH:MM:SS``, or with a day before it, as events have it; empty if it is none. Without
-    a day, that of the machine counts."""
+    """A time as typed, ``HH:MM``, ``HH:MM:SS``, or with a day before it, as events have it; empty if it is none.
+    Without a day, that of the machine counts."""
     day, _, clock = typed.strip().rstrip("Zz").replace("T", " ").rpartition(" ")
     clock = f"{clock}:00" if clock.count(":") == 1 else clock
     text = f"{day.strip() or machine[:10]}T{clock}Z"

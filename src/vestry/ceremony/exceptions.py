@@ -98,7 +98,7 @@ def replaceable(state: State, index: int) -> tuple[str, ...]:
     if not isinstance(step, s.ProvisionStep):
         return ()
     pending = _token_of(state.unanswered.event) if state.unanswered is not None else ""
-    return tuple(name for name in step.tokens if name in state.tokens or name == pending)
+    return tuple(name for name in step.tokens if name in state.tokens or state.former.get(name) or name == pending)
 
 
 def _token_of(event: e.Event) -> str:
@@ -132,6 +132,7 @@ def _tokens_given_up(state: State, event: e.StepRepeated) -> set[str]:
     if intent is not None and _token_of(intent.event) not in event.tokens:
         raise _refused(f"the outcome of line {intent.n} is not known yet; it is looked into first")
     serials = {state.tokens[name].serial for name in event.tokens if name in state.tokens}
+    serials |= {state.former[name] for name in event.tokens if name in state.former}
     if intent is not None and isinstance(intent.event, e.InitialiseIntended):
         serials.add(intent.event.serial)
     if len(set(event.aside)) != len(event.aside) or not set(event.aside) <= serials - {""}:

@@ -31,6 +31,9 @@ def provision(room: Room, step: ProvisionStep, _: int) -> None:
         if facts is not None and facts.initialised:
             _go_on(room, spec, facts.serial)
         elif spec.erase:
+            if former := room.state.former.get(name):
+                _from_blank(room, spec, room.bench.by_serial(spec, former, ""))
+                continue
             taken = {f.serial for n, f in room.state.tokens.items() if n != spec.name} | room.state.aside
             _from_blank(room, spec, room.blank(spec, taken))
         else:

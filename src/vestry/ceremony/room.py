@@ -84,12 +84,21 @@ class Room:
             except Noted as noted:
                 self.record(e.ExceptionNoted(agenda.position(self.state), str(printable(noted.text))), question.person)
             except Departed:
-                if not self._departing:
-                    self._departing = True
-                    try:
-                        departing.depart(self)
-                    finally:
-                        self._departing = False
+                self.depart()
+
+    def depart(self) -> None:
+        """Leave the script, or state the time; within that, nothing more of the kind.
+
+        Raises:
+            departing.Unwound: the step at hand is another now.
+        """
+        if self._departing:
+            return
+        self._departing = True
+        try:
+            departing.depart(self)
+        finally:
+            self._departing = False
 
     def tell(self, line: str, *, good: bool | None = None) -> None:
         """One line of narration."""

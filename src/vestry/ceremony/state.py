@@ -71,7 +71,8 @@ class State:
     `documents` are the drafts, rebuilt from script and keys; `signatures` maps role to key id to hex; `unanswered` is
     the intent that has no result yet. `done` holds the indexes of steps that end with an event of their own. `skipped`
     maps indexes of steps to the exceptions that passed them over; `aside` are serials of devices given up, `replaced`
-    the tokens of the script that another device stands for now. `clock` is what was found about the machine's clock;
+    the tokens of the script that another device stands for now; `former` are the serials of those whose own device is
+    set up again. `clock` is what was found about the machine's clock;
     `doubt` why its time is not to be relied on.
     """
 
@@ -104,6 +105,7 @@ class State:
     skipped: Mapping[int, e.StepSkipped] = field(default_factory=dict)
     aside: frozenset[str] = frozenset()
     replaced: frozenset[str] = frozenset()
+    former: Mapping[str, str] = field(default_factory=dict)
     mono: int = 0
     clock: tuple[timekeeping.Finding, ...] = ()
     jumped: bool = False
@@ -306,6 +308,7 @@ def _repeated(state: State, event: e.StepRepeated, _: e.Recorded) -> State:
             keys={name: facts for name, facts in state.keys.items() if name not in given_up},
             aside=state.aside | set(event.aside),
             replaced=state.replaced | (set(event.tokens) if event.aside else set()),
+            former={**state.former, **_former(state, event)},
             unanswered=None,
         )
     if isinstance(step, ProvisionStep | DraftStep):
@@ -314,6 +317,12 @@ def _repeated(state: State, event: e.StepRepeated, _: e.Recorded) -> State:
     if isinstance(step, ReviewStep):
         return replace(state, read={role: facts for role, facts in state.read.items() if role not in step.roles})
     return state
+
+
+def _former(state: State, event: e.StepRepeated) -> Mapping[str, str]:
+    if event.aside:
+        return dict.fromkeys(event.tokens, "")
+    return {name: state.tokens[name].serial for name in event.tokens if name in state.tokens}
 
 
 def _clock_stated(state: State, event: e.ClockStated, _: e.Recorded) -> State:

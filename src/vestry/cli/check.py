@@ -41,6 +41,11 @@ def _lines(path: str, script: Script, problems: Sequence[Problem], ok: bool) -> 
         f"{len(script.people)} people, {len(script.tokens)} tokens, {len(script.keys)} keys, {len(script.steps)} steps"
     )
     lines.append(f"{printable(script.title, 120)}: {parts}")
+    lines.append(
+        f"A step is skipped or repeated by {script.exceptions} people who agree, with a reason."
+        if script.exceptions
+        else "No step is ever skipped or repeated."
+    )
     if not ok:
         return [*lines, "This cannot work yet; mend each 'stop' first."]
     return [*lines, "The order holds. SHA-256 of the script, to be read aloud:", *output.digest_lines(script.sha256)]

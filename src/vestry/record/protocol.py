@@ -37,7 +37,7 @@ def protocol(script: Script, inputs: Mapping[str, bytes]) -> str:
             *_policy(script),
             _prompts(script, outlook),
             *_steps(script, outlook),
-            _exceptions(),
+            _exceptions(script),
             _end(script),
         ],
         foot=join((text("This page was followed by (initials): "), blank("long"))),
@@ -190,9 +190,15 @@ def _work(number: int, entries: Iterator[Work]) -> Html:
     return table(("No.", "What to do, and what to see", "UTC", "Initials"), rows, "work")
 
 
-def _exceptions() -> Html:
+def _exceptions(script: Script) -> Html:
     rows = [(page.NONE,) * 5 for _ in range(_SPARE)]
     words = "Anything that is not in the script, that went wrong, was repeated or left out; also who came or went."
+    wanted = script.exceptions
+    words += (
+        f" A step is skipped or repeated only if {wanted} people agree, not administrators alone, with a reason."
+        if wanted
+        else " No step of this script is ever skipped or repeated."
+    )
     heads = ("Time", "Step", "What happened", "What was done, who decided", "Initials")
     return section("Exceptions", paragraph(text(words)), table(heads, rows, "room"))
 
