@@ -1,8 +1,7 @@
 """Verify a ceremony's folder without Vestry: python3 standalone_verifier.py FOLDER
 
-Written from docs/formats.md alone, on the standard library (3.11 on) and `cryptography`; shares no code with Vestry.
+From docs/formats.md, the standard library (3.11 on) and `cryptography` alone; `vestry replay` drafts and reviews again.
 Prints what does not hold, who sealed, the head and a verdict. Exit status: 0 it holds, 1 it does not, 2 wrong usage.
-It does not draft documents again, nor review them: for that there is `vestry replay`.
 """
 
 import base64
@@ -128,16 +127,16 @@ def read_transcript(raw):
 
 
 def check_order(every):
-    """Intents and results, and that nothing but line 0 opens."""
-    waiting = None
-    for n, what, fields in every:
-        must((what == "opened") == (n == 0), f"line {n}: 'opened' here, or not at the beginning")
+    """Intents and results, the monotonic clock, and that nothing but line 0 opens."""
+    waiting, last = None, 0
+    for n, what, fields, mono in every:
+        forward = last <= (last := mono) or what == "resumed"
+        must((what == "opened") == (n == 0) and forward, f"line {n}: 'opened' here, or the clock ran back")
         if what in ANSWERS or what == "intent_abandoned":
             fits = waiting and what in (ANSWERS[INTENTS.index(waiting[1])], "intent_abandoned")
             must(fits and fields["intent"] == waiting[0], f"line {n}: a result without its intent")
             waiting = None
         else:
-            # A provision step that is done again gives up the key whose outcome was unknown.
             waiting = None if what == "step_repeated" and waiting and waiting[1] in INTENTS[:2] else waiting
             must(waiting is None or what in ANY_TIME, f"line {n}: stands between an intent and its result")
             waiting = (n, what) if what in INTENTS else waiting
@@ -221,7 +220,7 @@ def verify(disk):
         return "", {}
     every = [(n, event["what"], event["with"]) for n, event in enumerate(events) if event]
     if None not in events:  # what is withheld may be the result of an intent
-        check_order(every)
+        check_order([(*line, event["mono"]) for line, event in zip(every, events, strict=True)])
     opened, inputs = every[0][2], every[0][2]["inputs"]
     script = tomllib.loads(opened["script"])
     rehearsal = script["ceremony"].get("rehearsal", False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
@@ -59,6 +60,10 @@ class Bench:
                 code="E-TOKEN-GONE",
             )
         return blanks
+
+    def spare(self) -> Token:
+        """A new blank software token, as from a drawer."""
+        return SoftwareSource(self._software).create(f"{secrets.randbelow(10**10):010d}")
 
     def named(self, spec: TokenSpec) -> Token:
         """The one token that shows what the script says of `spec`: serial, label, maker, model.

@@ -166,6 +166,8 @@ class Room:
     def blank(self, spec: TokenSpec, taken: Collection[str]) -> Token:
         """The token that becomes `spec`: the one of the serial that the script names, else the blank one; where several
         are there, the one that its holder points out."""
+        if spec.use == "software" and spec.name in self.state.replaced:
+            return self.bench.spare()
         blanks = self.bench.to_initialise(spec, taken)
         if len(blanks) == 1 or spec.use == "software":
             return blanks[0]

@@ -79,7 +79,7 @@ def against(script: Script, predecessor: Document | None, recorded: e.Recorded) 
         if now - predecessor.expires > _LONG_EXPIRED:
             text = f"the clock says {now:%Y-%m-%d}; the trusted root expired on {predecessor.expires:%Y-%m-%d}"
             found.append(Finding(recorded.n, "CLOCK-ROOT-EXPIRED", text))
-        longest = script.policy.most_days.get("root", 0)
+        longest = script.policy.most("root")
         if longest and predecessor.expires - now > timedelta(days=longest) + _DAY:
             made = predecessor.expires - timedelta(days=longest)
             text = f"the clock says {now:%Y-%m-%d}; the trusted root was hardly made before {made:%Y-%m-%d}"
