@@ -20,7 +20,7 @@ from vestry.ceremony.dialogue import Departed
 from vestry.ceremony.script import ProvisionStep
 from vestry.ceremony.state import State, evolve
 from vestry.cli.main import main
-from vestry.errors import InputRejected, Refused, Stopped
+from vestry.errors import InputRejected, NotTrusted, Refused, Stopped
 from vestry.plain.prompts import Prompts
 from vestry.record.record import record
 
@@ -332,6 +332,18 @@ def test_a_forged_exception_fails_in_replay(tmp_path: Path) -> None:
     ]
     assert [s.verdict for s in replay.replay(lines)].count("failed") == 0
     assert [s.recorded.n for s in replay.replay(forged) if s.verdict == "failed"] != []
+
+
+@pytest.mark.parametrize("kind", [e.StepSkipped, e.StepRepeated])
+@pytest.mark.parametrize("step", [-1, 99])
+def test_a_forged_step_that_is_none_fails_and_ends_no_replay(whole: list[State], kind: Any, step: int) -> None:
+    """Whoever replays a forged transcript gets a verdict, not a traceback."""
+    state, _ = at_step(whole, "DraftStep")
+    event = kind(step, "x", two(state), *(((), ()) if kind is e.StepRepeated else ()))
+    with pytest.raises(Refused):
+        decide(state, event, at=AT)
+    with pytest.raises(NotTrusted):
+        evolve(state, e.Recorded(state.lines, AT, state.mono, "Olivia", event, "00"))
 
 
 def test_in_lines_an_exception_is_a_word_away(tmp_path: Path) -> None:

@@ -20,10 +20,14 @@ class OnScreen(People):
 
     screen: Front
     seated = False
+    since = "agree"
 
     def ask(self, question: Question[Any]) -> Any:
-        self.seated = self.seated or question.name == "agree"
+        self.seated = self.seated or question.name == self.since
         return self.screen.ask(question) if self.seated else super().ask(question)
+
+    def tell(self, line: str, *, good: bool | None = None) -> None:
+        self.screen.tell(line, good=good)
 
     def show(self, state: Any) -> None:
         self.screen.show(state)
@@ -76,6 +80,49 @@ async def test_a_step_is_skipped_on_the_screen(tmp_path: Path, size: tuple[int, 
     assert len(set(event.people)) == 2
 
 
+async def test_the_script_can_be_left_in_the_middle_of_a_review(tmp_path: Path) -> None:
+    """A review is where people find that a key is wrong: its pane must not swallow the way to another token."""
+    people = OnScreen()
+    people.since = "review"
+    script, inputs = rehearsal.prepare(tmp_path / "r", holders=3, threshold=2)
+
+    def run(front: Front) -> None:
+        people.screen = front
+        conductor.conduct(script, inputs, tmp_path / "r", people)
+
+    async with staged(run=run) as stage:
+        await stage.asked("review")
+        await stage.pilot.press("f6")
+        await stage.asked("depart")
+        await stage.sees("never skipped")
+        await stage.pilot.press("3")
+        await stage.asked("which-step")
+        await stage.sees("3. Make the keys")
+        assert_whole(stage.app)
+        await stage.type("3")
+        await stage.pilot.press("enter")
+        await stage.asked("which-one")
+        await stage.pilot.press("2")
+        await stage.asked("set-aside")
+        assert_whole(stage.app)
+        await stage.pilot.press("1")
+        await stage.asked("why")
+        await stage.type("its case is cracked")
+        await stage.pilot.press("enter")
+        await stage.asked("agree-exception")
+        assert_whole(stage.app)
+        await stage.pilot.press("2")
+        await stage.sees("(1 of 2)")
+        await stage.pilot.press("2")
+        await stage.asked("new-pin")
+        assert "[ ] Draft" in text_of(stage.app)
+        stage.app.front.close()
+        stage.app.join()
+    found = [r.event for r in transcript.read(tmp_path / "r" / "transcript.jsonl")]
+    (event,) = [x for x in found if isinstance(x, e.StepRepeated)]
+    assert (event.tokens, len(event.aside)) == (("alice",), 1)
+
+
 async def test_a_watch_is_stated_on_the_screen(tmp_path: Path) -> None:
     """The one check of a clock that needs no network must be a key away."""
     people = OnScreen()
@@ -94,7 +141,8 @@ async def test_a_watch_is_stated_on_the_screen(tmp_path: Path) -> None:
         assert_whole(stage.app)
         await stage.type("2001-01-01 00:00")
         await stage.pilot.press("enter")
-        await stage.sees("Nothing is drafted")
+        await stage.sees("a watch differs")
+        assert_whole(stage.app)
         await stage.asked("agree")
         stage.app.front.close()
         stage.app.join()

@@ -77,7 +77,9 @@ def _nothing(_room: Room, _here: int, _again: list[int]) -> None:
 
 
 def _skip(room: Room, here: int, _: list[int]) -> None:
-    reason, people = _why(room, "this step is skipped"), _people(room, ())
+    title = room.state.script.steps[here].title
+    reason = _why(room, "this step is skipped")
+    people = _people(room, f"Step {here + 1}, '{title}', is skipped: {reason}", ())
     if not people:
         return
     room.record(e.StepSkipped(here, reason, people), room.administrator)
@@ -91,6 +93,8 @@ def _repeat(room: Room, _: int, again: list[int]) -> None:
     typed = room.ask(
         Ask("which-step", "Type the number of the step to do again.", room.administrator, listed, default="none")
     ).strip()
+    if typed == "none":
+        return
     if typed not in {str(i + 1) for i in again}:
         room.tell(f"'{printable(typed, 40)}' is none of these steps. Nothing changes.", good=False)
         return
@@ -103,7 +107,10 @@ def _repeat(room: Room, _: int, again: list[int]) -> None:
             return
         tokens, aside = (name,), _aside(room, name)
     reason = _why(room, "it is done again")
-    people = _people(room, tuple(room.holder(t) for t in tokens))
+    what = f"Step {index + 1}, '{steps[index].title}', is done again"
+    what += f" for token '{tokens[0]}'" if tokens else ""
+    what += f", with another device than {aside[0]}" if aside else ""
+    people = _people(room, f"{what}: {reason}", tuple(room.holder(t) for t in tokens))
     if not people:
         return
     room.record(e.StepRepeated(index, reason, people, tokens, aside), room.administrator)
@@ -170,7 +177,7 @@ def _watch(room: Room, _here: int, _again: list[int]) -> None:
     seconds = int((timekeeping.parsed(watch) - timekeeping.parsed(machine)).total_seconds())
     room.record(e.ClockStated(watch, machine, seconds), room.administrator)
     if room.state.doubt:
-        room.tell(f"{room.state.doubt}. Nothing is drafted until this is answered.", good=False)
+        room.tell(f"{room.state.doubt}. Nothing more is drafted until this is answered.", good=False)
     else:
         room.tell(f"The watch differs from the machine's clock by {seconds:+} s, as witnessed", good=True)
 
@@ -188,7 +195,8 @@ def read_watch(typed: str, machine: str) -> str:
 
 
 def _clock(room: Room, _here: int, _again: list[int]) -> None:
-    reason, people = _why(room, "the clock is relied on"), _people(room, ())
+    reason = _why(room, "the clock is relied on")
+    people = _people(room, f"The ceremony goes on with its clock: {reason}", ())
     if people:
         room.record(e.ClockAnswered(reason, people), room.administrator)
         room.tell(f"The ceremony goes on with its clock: {reason}")
@@ -201,7 +209,7 @@ def _why(room: Room, what: str) -> str:
     return str(printable(reason.strip()))
 
 
-def _people(room: Room, holders: tuple[str, ...]) -> tuple[str, ...]:
+def _people(room: Room, what: str, holders: tuple[str, ...]) -> tuple[str, ...]:
     """The people who agree, as many as the script demands; none, where someone does not."""
     state = room.state
     wanted = max(state.script.exceptions, len(set(holders)))
@@ -216,7 +224,10 @@ def _people(room: Room, holders: tuple[str, ...]) -> tuple[str, ...]:
                 "agree-exception",
                 f"Say who agrees to this ({len(agreed)} of {wanted}).",
                 person=room.administrator,
-                details=("Each of them must be here and say so; administrators alone are not enough.",),
+                details=(
+                    str(printable(what)),
+                    "Each of them must be here and say so; administrators alone are not enough.",
+                ),
                 options=(("", "nobody: " + _BACK[1]), *((name, str(printable(name))) for name in offered)),
             )
         )

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from vestry.ceremony import drafts, reading, timekeeping
 from vestry.ceremony import events as e
-from vestry.ceremony.script import DraftStep, ProvisionStep, ReviewStep, Script, TokenSpec
+from vestry.ceremony.script import DraftStep, ProvisionStep, ReviewStep, Script, Step, TokenSpec
 from vestry.errors import NotTrusted
 from vestry.metadata import document
 from vestry.metadata.document import Document, Signature
@@ -288,12 +288,19 @@ def _noted(state: State, event: e.ExceptionNoted, _: e.Recorded) -> State:
     return replace(state, exceptions=(*state.exceptions, event))
 
 
+def _known_step(state: State, index: int) -> Step:
+    if not 0 <= index < len(state.script.steps):
+        raise NotTrusted(f"the script has no step {index + 1}")
+    return state.script.steps[index]
+
+
 def _skipped(state: State, event: e.StepSkipped, _: e.Recorded) -> State:
+    _known_step(state, event.step)
     return replace(state, exceptions=(*state.exceptions, event), skipped={**state.skipped, event.step: event})
 
 
 def _repeated(state: State, event: e.StepRepeated, _: e.Recorded) -> State:
-    step = state.script.steps[event.step]
+    step = _known_step(state, event.step)
     state = replace(
         state,
         exceptions=(*state.exceptions, event),

@@ -36,7 +36,10 @@ def parsed(time: str) -> datetime:
     Raises:
         ValueError: it is written otherwise.
     """
-    return datetime.strptime(time, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    # Of what ISO 8601 allows, this is the one form; `fromisoformat` is fast, and a replay parses each line's time.
+    if len(time) != 20 or (time[4], time[7], time[10], time[13], time[16], time[19]) != tuple("--T::Z"):
+        raise ValueError("not a time as events have it")
+    return datetime.fromisoformat(time)
 
 
 def between(at: str, mono: int, recorded: e.Recorded) -> tuple[Finding, ...]:

@@ -158,6 +158,47 @@ TEXTS: Mapping[str, Help] = {
         "The reason.",
         "Write as much as you need; nobody can change it later.",
     ),
+    "depart": Help(
+        "A script is left only in the open: what, why and who agreed is in the transcript, the rail and the record.",
+        "What goes off the script, and why.",
+        "Choose 1: nothing changes. Drafts, reviews and verifications are never skipped, and nothing before a "
+        "signature is repeated once there is one.",
+    ),
+    "which-step": Help(
+        "The step is held again; for tokens, the keys that it made are given up, and drafts and reviews made anew.",
+        "The step, and what it gave up.",
+        "A step that is not listed can't be repeated any more. Leave the line empty to go back.",
+    ),
+    "which-one": Help(
+        "The token's keys of this ceremony are given up. They are named in no document that was signed.",
+        "Whose token it is.",
+        "Choose 1 to go back; nothing changes.",
+    ),
+    "set-aside": Help(
+        "A device that is set aside is refused by its serial for the rest of the ceremony.",
+        "The serial, and where the device is kept from now on.",
+        "A key may still be on it: keep it as evidence, or erase it outside this ceremony.",
+    ),
+    "why": Help(
+        "The reason stands in the transcript and on the record, word for word.",
+        "The reason, before the others agree to it.",
+        "Write as much as you need; nobody can change it later.",
+    ),
+    "agree-exception": Help(
+        "As many different people as the script says, who are here; not administrators alone.",
+        "Each says aloud that they agree.",
+        "Choose 1 if someone does not agree: nothing changes.",
+    ),
+    "watch": Help(
+        "What a watch said, on the word of who read it. Expiry is computed from the machine's clock.",
+        "The time, in UTC, and whose watch it is.",
+        "If it was typed wrong, state it again: the last one counts.",
+    ),
+    "clock": Help(
+        "Nothing is drafted on a time that is in doubt: expiry would be wrong for years.",
+        "What the clock and the watch say.",
+        "Set the clock (in another console), then state the time again; or agree to go on, with a reason.",
+    ),
     "finished": Help(
         "The head stands for every line of the transcript. One changed letter gives other words.",
         "All 32 words, slowly. Witnesses write them down.",
