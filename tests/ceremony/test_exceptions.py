@@ -128,12 +128,12 @@ def test_a_refused_proof_is_answered_with_another_token(
     refused: list[str] = []
     admit = attesting.admit
 
-    def strict(state: State, event: Any, key: Any) -> None:
+    def strict(state: State, event: Any, key: Any, at: str) -> None:
         serial = state.tokens[state.script.key(event.key).token].serial
         if not refused or serial in refused:
             refused.append(serial)
             raise Refused("no maker's proof came with the key", code=attesting.CODE)
-        admit(state, event, key)
+        admit(state, event, key, at)
 
     monkeypatch.setattr(attesting, "admit", strict)
     (tmp_path / "online.pem").write_bytes(online.pem)

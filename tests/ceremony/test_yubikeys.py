@@ -18,9 +18,9 @@ from people import People
 from virtual_yubikey.bench import YKCS11, Bench
 from virtual_yubikey.state import Settings
 
-from vestry.ceremony import conductor, reading, replay, transcript
+from vestry.ceremony import agenda, conductor, reading, replay, transcript
 from vestry.ceremony import events as e
-from vestry.ceremony.script import Script
+from vestry.ceremony.script import ProvisionStep, Script
 from vestry.errors import InputRejected, Stopped
 from vestry.tokens import attestation
 from vestry.tokens.process import Pkcs11Source
@@ -135,6 +135,42 @@ def test_a_yubikey_of_another_maker_is_refused(
         conductor.conduct(made, inputs, tmp_path / "c", people)
     assert [err.code for err, _ in people.troubles][:1] == ["E-ATTESTATION"]
     assert recorded(tmp_path / "c", e.KeyGenerated) == []
+
+
+def test_a_ceremony_goes_on_with_another_yubikey_in_place_of_a_forged_one(
+    tmp_path: Path, people: People, script: Make, yubikeys: Bench, softhsm: Path
+) -> None:
+    """The forged device is named by its serial in the script, and its key is made when it is refused: the ceremony had
+    to be begun anew. Now a genuine one, of another serial, takes its place, and the forged one never comes back."""
+    forged = yubikeys.card("forged", Settings(serial=int(yubikeys.cards["alice"].serial), genuine=False))
+    forged.insert(0)
+    made, inputs = script(extra='attestation = "required"')
+    provision = next(i for i, step in enumerate(made.steps) if isinstance(step, ProvisionStep))
+
+    def trouble(_: Any) -> str:
+        yubikeys.card("spare", Settings(serial=33333333)).insert(0)
+        return "depart"
+
+    people.answers = {
+        "attestation": lambda q: True,
+        "trouble": trouble,
+        "depart": lambda _: "repeat",
+        "which-step": lambda _: str(provision + 1),
+        "which-one": lambda q: q.options[1][0],
+        "set-aside": lambda _: "other",
+        "why": lambda _: "its maker's proof does not hold",
+        "agree-exception": lambda q: q.options[1][0],
+    }
+    state = conductor.conduct(made, inputs, tmp_path / "c", people)
+    assert "E-ATTESTATION" in [err.code for err, _ in people.troubles]
+    (event,) = recorded(tmp_path / "c", e.StepRepeated)
+    assert (event.tokens, event.aside) == (("alice",), (forged.serial,))
+    assert state.tokens["alice"].serial == "33333333"
+    assert agenda.position(state) == len(made.steps)
+    assert replays(tmp_path / "c")
+    check = [sys.executable, "-I", str(VERIFIER), str(tmp_path / "c")]
+    verified = subprocess.run(check, capture_output=True, text=True, check=False)
+    assert verified.returncode == 0, verified.stdout + verified.stderr
 
 
 def test_old_firmware_is_told_and_accepted_by_its_holder(
