@@ -23,6 +23,7 @@ from vestry.cli.main import main
 from vestry.errors import InputRejected, NotTrusted, Refused, Stopped
 from vestry.plain.prompts import Prompts
 from vestry.record.record import record
+from vestry.tokens.software import SoftwareSource
 
 AT = "2026-11-23T09:00:00Z"
 
@@ -160,6 +161,40 @@ def test_a_refused_proof_is_answered_with_another_token(
     at_start = next(s for s in states(tmp_path / "c") if s.aside)
     with pytest.raises(Refused, match="set aside"):
         decide(at_start, e.InitialiseIntended("alice", "m", "", refused[0], (), ()), at=AT)
+
+
+@pytest.mark.parametrize("use", ["software", "softhsm"])
+def test_the_same_device_can_be_set_up_again(tmp_path: Path, softhsm: Path, online: Any, use: str) -> None:
+    """A PIN that someone saw being typed: the device is good, and its keys are not. What was on it is gone; where the
+    device does not let itself be erased again, another one can still take its place."""
+    text = script_text(online, {}, {})
+    if use == "software":
+        text = text.replace('use = "pkcs11"\nmodule = "softhsm2"', 'use = "software"')
+        for serial in ("0000000001", "0000000002", "0000000003"):
+            SoftwareSource(tmp_path / "tokens").create(serial)
+    (tmp_path / "online.pem").write_bytes(online.pem)
+    (tmp_path / "s.toml").write_text(text)
+    script, inputs = reading.load(tmp_path / "s.toml")
+    first = lambda q: q.options[1][0]  # noqa: E731 - the first that is not a way back
+    people = Leaving().leave("review", "repeat", "1", first, "same", "its PIN was seen", first, first)
+    people.answers = {
+        "trouble": lambda _: "depart",
+        "depart": lambda _: "repeat",
+        "which-step": lambda _: "1",
+        "which-one": first,
+        "set-aside": lambda _: "other",
+        "why": lambda _: "it can't be erased again",
+        "agree-exception": first,
+    }
+    state = conductor.conduct(script, inputs, tmp_path / "c", people, tokens=tmp_path / "tokens")
+    again = recorded(tmp_path / "c", e.StepRepeated)
+    # SoftHSM wants the security officer's PIN of before, which nobody has: another device took its place.
+    assert [x.aside != () for x in again] == ([False] if use == "software" else [False, True])
+    made = [x.keyid for x in recorded(tmp_path / "c", e.KeyGenerated) if x.key == "alice-root"]
+    assert len(made) == 2
+    assert made[0] not in state.documents["root"].signed["keys"]
+    assert made[1] in state.documents["root"].signed["keys"]
+    assert replayed(tmp_path / "c")[1]["ok"]
 
 
 def test_a_device_that_the_script_names_by_serial_can_be_replaced(tmp_path: Path, online: Any) -> None:
