@@ -103,7 +103,7 @@ def continued(last: ReplayStep | None, records: Iterable[e.Recorded]) -> Iterato
             verdict, why = "failed", f"cannot be folded: {_told(error)}"
             lost = f"not looked at: line {recorded.n} before it can't be folded"
             state = None
-        if state is not None and (found := [f.text for f in state.clock if f.n == recorded.n]):
+        if state is not None and (found := [f.text for f in state.clock[-3:] if f.n == recorded.n]):
             why = f"{why}; about its clock: {'; '.join(found)}"
         before = recorded
         yield ReplayStep(recorded, verdict, why, state)
@@ -206,6 +206,10 @@ def statement(result: Mapping[str, Any]) -> list[str]:
     if failed:
         more = f" and {len(failed) - _NAMED:,} more" if len(failed) > _NAMED else ""
         lines.append(f"Failed: line {', '.join(failed[:_NAMED])}{more}.")
+    lines += [f"Step {step} was skipped: {reason}" for step, reason in result["skipped"].items()]
+    lines += [f"The clock, line {found['n']}: {found['text']} [{found['code']}]." for found in result["clock"]]
+    if result["clock_open"]:
+        lines.append(f"Nobody answered for it: {printable(result['clock_open'], 200)}.")
     files = [file["verdict"] == "recomputed" for file in result["files"]]
     if files:
         lines.append(f"{sum(files):,} of {len(files):,} files were made again from it, byte for byte.")
@@ -219,6 +223,13 @@ def statement(result: Mapping[str, Any]) -> list[str]:
         lines.append(f"On the word of {printable(person, 60)}:")
         lines += [f"  {why}{f' ({count:,} times)' if count > 1 else ''}" for why, count in told.items()]
     return lines
+
+
+def _clock_open(state: State | None) -> str:
+    """What of the clock was not answered for at the end; empty where nothing is open."""
+    if state is None or not (state.doubt or state.jumped):
+        return ""
+    return state.doubt or state.clock[-1].text
 
 
 def _stands(step: ReplayStep) -> bool:
@@ -240,6 +251,7 @@ def summary(steps: list[ReplayStep], files: tuple[FileVerdict, ...]) -> dict[str
         "sealed": {x.person: x.agree for s in steps if isinstance(x := s.recorded.event, e.Sealed) and _stands(s)},
         "skipped": {i + 1: printable(x.reason) for i, x in sorted(last.skipped.items())} if last else {},
         "clock": [{"n": f.n, "code": f.code, "text": f.text} for f in last.clock] if last else [],
+        "clock_open": _clock_open(last),
         "counts": {v: sum(s.verdict == v for s in steps) for v in ("recomputed", "witnessed", "failed")},
         "word": {str(printable(person)): told for person, told in on_whose_word(steps).items()},
         "events": [

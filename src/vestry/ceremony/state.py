@@ -161,7 +161,7 @@ def evolve(state: State | None, recorded: e.Recorded) -> State:
         head=recorded.head,
         at=recorded.at,
         mono=recorded.mono,
-        clock=(*state.clock, *found),
+        clock=(*state.clock, *found) if found else state.clock,
     )
 
 
