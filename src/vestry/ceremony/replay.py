@@ -185,27 +185,17 @@ def _compared(path: Path, content: bytes) -> tuple[Verdict, str]:
     return "recomputed", "made again from the transcript: the same bytes"
 
 
-def on_whose_word(steps: Iterable[ReplayStep]) -> dict[str, dict[str, int]]:
-    """Person -> what rests on that person's word, or on that of a device in their hands -> in how many events."""
-    found: dict[str, dict[str, int]] = {}
-    for step in steps:
-        if step.verdict == "witnessed":
-            told = found.setdefault(step.recorded.by, {})
-            told[step.why] = told.get(step.why, 0) + 1
-    return found
-
-
 def statement(result: Mapping[str, Any]) -> list[str]:
     """What an auditor can quote of a `summary`: one sentence a line, printable."""
-    counts, events = result["counts"], len(result["events"])
-    failed = [str(event["n"]) for event in result["events"] if event["verdict"] == "failed"]
+    counts = result["counts"]
+    events, failed = sum(counts.values()), [str(n) for n in result["failed"]]
     kind = "a rehearsal" if result["rehearsal"] else "a ceremony"
     end = "complete" if result["complete"] else "not complete"
     lines = [f"The transcript of {kind}, {end}, with the head {result['head']}, has {events:,} events:"]
     lines += [f"{counts['recomputed']:,} recomputed, {counts['witnessed']:,} witnessed, {counts['failed']:,} failed."]
     if failed:
-        more = f" and {len(failed) - _NAMED:,} more" if len(failed) > _NAMED else ""
-        lines.append(f"Failed: line {', '.join(failed[:_NAMED])}{more}.")
+        more = f" and {counts['failed'] - len(failed):,} more" if counts["failed"] > len(failed) else ""
+        lines.append(f"Failed: line {', '.join(failed)}{more}.")
     lines += [f"Step {step} was skipped: {reason}" for step, reason in result["skipped"].items()]
     lines += [f"The clock, line {found['n']}: {found['text']} [{found['code']}]." for found in result["clock"]]
     if result["clock_open"]:
@@ -232,38 +222,70 @@ def _clock_open(state: State | None) -> str:
     return state.doubt or state.clock[-1].text
 
 
-def _stands(step: ReplayStep) -> bool:
-    return step.verdict != "failed"
-
-
 _NAMED = 20
 
 
-def summary(steps: list[ReplayStep], files: tuple[FileVerdict, ...]) -> dict[str, Any]:
-    """The object that ``vestry replay --json`` prints."""
-    last = steps[-1].state if steps else None
-    failed = any(s.verdict == "failed" for s in steps) or any(f.verdict == "failed" for f in files)
+def row(step: ReplayStep) -> dict[str, Any]:
+    """An event as ``vestry replay --json`` prints it."""
     return {
-        "ok": bool(steps) and not failed,
-        "head": steps[-1].recorded.head if steps else "",
-        "complete": last is not None and agenda.position(last) == len(last.script.steps) and last.unanswered is None,
-        "rehearsal": last is not None and last.script.rehearsal,
-        "sealed": {x.person: x.agree for s in steps if isinstance(x := s.recorded.event, e.Sealed) and _stands(s)},
-        "skipped": {i + 1: printable(x.reason) for i, x in sorted(last.skipped.items())} if last else {},
-        "clock": [{"n": f.n, "code": f.code, "text": f.text} for f in last.clock] if last else [],
-        "clock_open": _clock_open(last),
-        "counts": {v: sum(s.verdict == v for s in steps) for v in ("recomputed", "witnessed", "failed")},
-        "word": {str(printable(person)): told for person, told in on_whose_word(steps).items()},
-        "events": [
-            {
-                "n": s.recorded.n,
-                "at": s.recorded.at,
-                "by": printable(s.recorded.by),
-                "event": codec.name_of(s.recorded.event),
-                "verdict": s.verdict,
-                "why": s.why,
-            }
-            for s in steps
-        ],
-        "files": [{"name": f.name, "verdict": f.verdict, "why": f.why} for f in files],
+        "n": step.recorded.n,
+        "at": step.recorded.at,
+        "by": printable(step.recorded.by),
+        "event": codec.name_of(step.recorded.event),
+        "verdict": step.verdict,
+        "why": step.why,
     }
+
+
+class Account:
+    """What is to be said of a whole replay, added up step by step: it grows with what is said, not with the steps."""
+
+    def __init__(self) -> None:
+        self.last: ReplayStep | None = None
+        self._counts: dict[Verdict, int] = {"recomputed": 0, "witnessed": 0, "failed": 0}
+        self._failed: list[int] = []
+        self._sealed: dict[str, bool] = {}
+        self._word: dict[str, dict[str, int]] = {}
+
+    def add(self, step: ReplayStep) -> ReplayStep:
+        """Take the next step into account, and hand it on."""
+        self.last = step
+        self._counts[step.verdict] += 1
+        event = step.recorded.event
+        if step.verdict == "failed":
+            self._failed += [step.recorded.n] if len(self._failed) < _NAMED else []
+        elif isinstance(event, e.Sealed):
+            self._sealed[event.person] = event.agree
+        if step.verdict == "witnessed":
+            told = self._word.setdefault(str(printable(step.recorded.by)), {})
+            told[step.why] = told.get(step.why, 0) + 1
+        return step
+
+    def result(self, files: tuple[FileVerdict, ...]) -> dict[str, Any]:
+        """The object that ``vestry replay --json`` prints, but for the events. ``word`` maps each person to what rests
+        on that person's word, or on that of a device in their hands, and to how many events that is; ``failed`` are the
+        first lines that failed."""
+        state = self.last.state if self.last is not None else None
+        failed = self._counts["failed"] > 0 or any(f.verdict == "failed" for f in files)
+        whole = state is not None and agenda.position(state) == len(state.script.steps) and state.unanswered is None
+        return {
+            "ok": self.last is not None and not failed,
+            "head": self.last.recorded.head if self.last is not None else "",
+            "complete": whole,
+            "rehearsal": state is not None and state.script.rehearsal,
+            "sealed": dict(self._sealed),
+            "skipped": {i + 1: printable(x.reason) for i, x in sorted(state.skipped.items())} if state else {},
+            "clock": [{"n": f.n, "code": f.code, "text": f.text} for f in state.clock] if state else [],
+            "clock_open": _clock_open(state),
+            "counts": dict(self._counts),
+            "failed": list(self._failed),
+            "word": {person: dict(told) for person, told in self._word.items()},
+            "files": [{"name": f.name, "verdict": f.verdict, "why": f.why} for f in files],
+        }
+
+
+def summary(steps: Iterable[ReplayStep], files: tuple[FileVerdict, ...]) -> dict[str, Any]:
+    """The object that ``vestry replay --json`` prints."""
+    account = Account()
+    rows = [row(account.add(step)) for step in steps]
+    return {**account.result(files), "events": rows}

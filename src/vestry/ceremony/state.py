@@ -100,8 +100,8 @@ class State:
     seal_head: str = ""
     seals: Mapping[str, e.Sealed] = field(default_factory=dict)
     unanswered: Intent | None = None
-    troubles: tuple[e.TroubleMet, ...] = ()
-    exceptions: tuple[e.ExceptionNoted | e.StepSkipped | e.StepRepeated, ...] = ()
+    troubles: int = 0
+    exceptions: int = 0
     skipped: Mapping[int, e.StepSkipped] = field(default_factory=dict)
     aside: frozenset[str] = frozenset()
     replaced: frozenset[str] = frozenset()
@@ -280,12 +280,12 @@ def _sealed(state: State, event: e.Sealed, _: e.Recorded) -> State:
     return replace(state, unanswered=None, seals=_with(state.seals, event.person, event))
 
 
-def _trouble(state: State, event: e.TroubleMet, _: e.Recorded) -> State:
-    return replace(state, troubles=(*state.troubles, event))
+def _trouble(state: State, _e: e.TroubleMet, _: e.Recorded) -> State:
+    return replace(state, troubles=state.troubles + 1)
 
 
-def _noted(state: State, event: e.ExceptionNoted, _: e.Recorded) -> State:
-    return replace(state, exceptions=(*state.exceptions, event))
+def _noted(state: State, _e: e.ExceptionNoted, _: e.Recorded) -> State:
+    return replace(state, exceptions=state.exceptions + 1)
 
 
 def _known_step(state: State, index: int) -> Step:
@@ -296,14 +296,14 @@ def _known_step(state: State, index: int) -> Step:
 
 def _skipped(state: State, event: e.StepSkipped, _: e.Recorded) -> State:
     _known_step(state, event.step)
-    return replace(state, exceptions=(*state.exceptions, event), skipped={**state.skipped, event.step: event})
+    return replace(state, exceptions=state.exceptions + 1, skipped={**state.skipped, event.step: event})
 
 
 def _repeated(state: State, event: e.StepRepeated, _: e.Recorded) -> State:
     step = _known_step(state, event.step)
     state = replace(
         state,
-        exceptions=(*state.exceptions, event),
+        exceptions=state.exceptions + 1,
         done=state.done - {event.step},
         skipped={index: x for index, x in state.skipped.items() if index != event.step},
     )

@@ -40,7 +40,11 @@ def read(source: Path | bytes) -> tuple[Recorded, ...]:
         NotTrusted: the chain does not hold, or an event is withheld; names the line (as its ``n`` counts, from 0).
         MediumTrouble: the file can't be read.
     """
-    found = []
+    return tuple(read_on(source))
+
+
+def read_on(source: Path | bytes) -> Iterator[Recorded]:
+    """What `read` gives, event by event, so that no more than one is held."""
     for entry in iter_read(source):
         if isinstance(entry, Withheld):
             raise NotTrusted(
@@ -48,8 +52,7 @@ def read(source: Path | bytes) -> tuple[Recorded, ...]:
                 where=f"{_name(source)}: line {entry.n}",
                 do="ask for the whole transcript",
             )
-        found.append(entry)
-    return tuple(found)
+        yield entry
 
 
 def iter_read(source: Path | bytes) -> Iterator[Recorded | Withheld]:

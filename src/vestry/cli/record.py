@@ -6,13 +6,11 @@ import argparse
 from pathlib import Path
 
 from vestry.ceremony import transcript
-from vestry.ceremony.replay import MISSING, FileVerdict, compare_files, replay, summary
-from vestry.ceremony.state import State
+from vestry.ceremony.replay import MISSING, compare_files, replay, summary
 from vestry.cli import output, paper
-from vestry.errors import ExitStatus, VestryError
+from vestry.errors import ExitStatus
 from vestry.record.record import record
 from vestry.record.story import last_state
-from vestry.text import printable
 
 
 def run(args: argparse.Namespace) -> int:
@@ -22,7 +20,7 @@ def run(args: argparse.Namespace) -> int:
         path = path / "transcript.jsonl"
     lines = list(replay(transcript.read(path)))
     state = last_state(lines)
-    files = _compared(state, path.parent)
+    files = compare_files(state, path.parent) if state is not None else ()
     if all(file.why == MISSING for file in files):
         files = ()
     result = summary(lines, files)
@@ -31,13 +29,3 @@ def run(args: argparse.Namespace) -> int:
     counts = result["counts"]
     output.narrate(f"{counts['recomputed']} recomputed, {counts['witnessed']} witnessed, {counts['failed']} failed")
     return int(ExitStatus.DONE if result["ok"] else ExitStatus.DOES_NOT_HOLD)
-
-
-def _compared(state: State | None, folder: Path) -> tuple[FileVerdict, ...]:
-    if state is None:
-        return ()
-    try:
-        return compare_files(state, folder)
-    except (VestryError, KeyError, ValueError) as error:
-        # Forged events can trip what makes the files; the record is then about nothing so much as that.
-        return (FileVerdict("all files", "failed", f"cannot be made again: {printable(str(error))}"),)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from vestry.ceremony import codec, transcript
-from vestry.ceremony.replay import MISSING, FileVerdict, ReplayStep, compare_files, replay, statement, summary
+from vestry.ceremony.replay import MISSING, Account, FileVerdict, ReplayStep, compare_files, replay, row, statement
 from vestry.cli.run import screen_here
 from vestry.errors import ExitStatus
 from vestry.text import printable
@@ -19,28 +21,47 @@ def run(args: argparse.Namespace) -> int:
     path = Path(args.transcript)
     if path.is_dir():
         path = path / "transcript.jsonl"
-    steps = list(replay(transcript.read(path)))
-    last = steps[-1].state if steps else None
-    files = () if last is None else compare_files(last, path.parent)
-    if all(file.why == MISSING for file in files):
-        files = ()  # a transcript that lies alone, without any file of its ceremony, is judged by itself
-    result = summary(steps, files)
+    for _ in transcript.iter_read(path):  # the chain first: where that is broken, no verdict is said
+        pass
+    account = Account()
+    steps = (account.add(step) for step in replay(transcript.read_on(path)))
     if args.json:
-        sys.stdout.write(json.dumps(result) + "\n")
+        result = _object(steps, account, path)
     elif args.plain or not screen_here():
-        _print(steps, files, result)
+        result = _lines(steps, account, path)
     else:
         from vestry.tui.replay import run_replay  # noqa: PLC0415 - only the screen loads Textual
 
-        run_replay(steps)
+        run_replay(list(steps))
+        result = account.result(_files(account, path))
     return int(ExitStatus.DONE if result["ok"] else ExitStatus.DOES_NOT_HOLD)
 
 
-def _print(steps: list[ReplayStep], files: tuple[FileVerdict, ...], result: dict[str, object]) -> None:
+def _files(account: Account, path: Path) -> tuple[FileVerdict, ...]:
+    state = account.last.state if account.last is not None else None
+    files = () if state is None else compare_files(state, path.parent)
+    # A transcript that lies alone, without any file of its ceremony, is judged by itself.
+    return () if all(file.why == MISSING for file in files) else files
+
+
+def _object(steps: Iterator[ReplayStep], account: Account, path: Path) -> dict[str, Any]:
+    """One JSON object, written as the events are judged, so that nothing is kept of them."""
+    sys.stdout.write('{"events": [')
+    for number, step in enumerate(steps):
+        sys.stdout.write((", " if number else "") + json.dumps(row(step)))
+    result = account.result(_files(account, path))
+    sys.stdout.write("], " + json.dumps(result)[1:] + "\n")
+    return result
+
+
+def _lines(steps: Iterator[ReplayStep], account: Account, path: Path) -> dict[str, Any]:
     for step in steps:
         r = step.recorded
         name = codec.name_of(r.event)
         sys.stdout.write(f"{r.n:>4}  {r.at}  {step.verdict:<10}  {name:<18}  {printable(r.by)}\n      {step.why}\n")
+    files = _files(account, path)
     for file in (f for f in files if f.verdict == "failed"):
         sys.stdout.write(f"file  failed      {printable(file.name)}: {file.why}\n")
+    result = account.result(files)
     sys.stdout.write("\n" + "\n".join(statement(result)) + "\n")
+    return result

@@ -54,7 +54,7 @@ def outlook(state: State) -> Outlook:
             Meter(tally.by if role == "root" else role, len(tally.valid), tally.threshold)
             for role, tally in agenda.meters(state)
         ),
-        exceptions=len(state.exceptions),
+        exceptions=state.exceptions,
     )
 
 
