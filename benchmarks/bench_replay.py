@@ -6,8 +6,6 @@ python benchmarks/bench_replay.py [EVENTS]
 from __future__ import annotations
 
 import hashlib
-import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -16,6 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
+import apart
 from people import People
 
 from vestry.ceremony import chain, conductor, rehearsal, transcript
@@ -50,14 +49,7 @@ _SEALS = (e.SealOpened, e.SealIntended, e.Sealed)
 
 def replayed(path: Path) -> tuple[float, float]:
     """Seconds and MiB."""
-    begun = time.perf_counter()
-    child = subprocess.Popen(
-        [sys.executable, "-m", "vestry", "replay", str(path), "--plain"], stdout=subprocess.DEVNULL
-    )
-    _, status, used = os.wait4(child.pid, 0)
-    if os.waitstatus_to_exitcode(status):
-        raise SystemExit("the transcript does not replay")
-    return time.perf_counter() - begun, used.ru_maxrss / 1024
+    return apart.measured(sys.executable, "-m", "vestry", "replay", str(path), "--plain")
 
 
 def main() -> None:

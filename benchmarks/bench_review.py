@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import random
-import resource
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+import apart
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 CHANGED = 1_000
@@ -109,20 +108,8 @@ asyncio.run(first_screen())
 
 def measured(program: str, *arguments: str) -> tuple[float, float]:
     """Seconds and MiB, the least of a few runs each: other work on the machine only ever adds."""
-    seconds, most = [], []
-    for _ in range(RUNS):
-        begun = time.perf_counter()
-        child = subprocess.Popen([sys.executable, "-c", program, *arguments])
-        _, status, used = _wait(child.pid)
-        seconds.append(time.perf_counter() - begun)
-        if status:
-            raise SystemExit("the program to be measured failed")
-        most.append(used.ru_maxrss / 1024)
-    return min(seconds), min(most)
-
-
-def _wait(pid: int) -> tuple[int, int, resource.struct_rusage]:
-    return os.wait4(pid, 0)
+    runs = [apart.measured(sys.executable, "-c", program, *arguments) for _ in range(RUNS)]
+    return min(seconds for seconds, _ in runs), min(peak for _, peak in runs)
 
 
 def main() -> None:

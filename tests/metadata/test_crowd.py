@@ -103,6 +103,7 @@ def told(found: Review) -> Any:
         found.ahead,
         found.new.signed_bytes,
         found.new.digest,
+        bytes(found.new.message) == found.new.signed_bytes,
     )
 
 

@@ -385,6 +385,26 @@ def digest(pieces: Sequence[bytes | Run]) -> str:
     return whole.hexdigest()
 
 
+def within(raw: bytes, pieces: Sequence[bytes | Run]) -> tuple[int, int] | None:
+    """Where canonical bytes in pieces stand in one piece in the file that they are of; None where they don't."""
+    first = next((n for n, piece in enumerate(pieces) if isinstance(piece, Run)), None)
+    if first is None:
+        return None
+    run = pieces[first]
+    assert isinstance(run, Run)
+    at = start = run.start - sum(len(piece) for piece in pieces[:first] if isinstance(piece, bytes))
+    for piece in pieces:
+        if isinstance(piece, bytes):
+            if raw[at : at + len(piece)] != piece:
+                return None
+            at += len(piece)
+        elif piece.spaced or piece.raw is not raw or piece.start != at:
+            return None
+        else:
+            at = piece.end
+    return (start, at) if start >= 0 else None
+
+
 def joined(pieces: Sequence[bytes | Run]) -> bytes:
     """Canonical bytes in one piece."""
     return b"".join(piece if isinstance(piece, bytes) else piece.text() for piece in pieces)

@@ -65,6 +65,11 @@ class Document:
         """SHA-256 of the file, in hex."""
         return hashlib.sha256(self.raw).hexdigest()
 
+    @property
+    def message(self) -> bytes | memoryview:
+        """The signed bytes, for verifying: of a large document without another copy of them where that can be."""
+        return self.signed_bytes
+
     def with_signatures(self, signatures: Iterable[Signature]) -> Document:
         """The same signed part with these signatures, one a key id, sorted by it; the signed bytes stay as they are."""
         chosen = tuple(sorted({s.keyid: s for s in signatures}.values(), key=lambda s: s.keyid))
@@ -118,6 +123,12 @@ class LargeDocument(Document):
     def signed_bytes(self) -> bytes:
         """The canonical form of the signed part, put together anew each time."""
         return crowd.joined(self.pieces)
+
+    @property
+    def message(self) -> bytes | memoryview:
+        """As `Document.message`."""
+        span = crowd.within(self.raw, self.pieces)
+        return memoryview(self.raw)[span[0] : span[1]] if span is not None else self.signed_bytes
 
     @cached_property
     def _digest(self) -> Future[str]:

@@ -10,7 +10,7 @@ import hashlib
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
@@ -150,7 +150,7 @@ class Key:
         public = serialization.load_der_public_key(self.spki)
         return public.key_size if isinstance(public, rsa.RSAPublicKey) else 0
 
-    def verify(self, signature: bytes, message: bytes) -> bool:
+    def verify(self, signature: bytes, message: bytes | memoryview) -> bool:
         """Whether `signature` (in TUF's encoding) over `message` holds under this key and scheme.
 
         securesystemslib accepts any PSS salt length; here the salt is as long as the hash (RFC 8017, section 9.1), as
@@ -166,12 +166,12 @@ class Key:
             with warnings.catch_warnings():
                 # Old key type names are a matter for findings, not for the screen.
                 warnings.simplefilter("ignore", DeprecationWarning)
-                key.verify_signature(LibrarySignature(self.keyid, signature.hex()), message)
+                key.verify_signature(LibrarySignature(self.keyid, signature.hex()), cast(bytes, message))
         except UnverifiedSignatureError:  # the base of what else can go wrong in verifying
             return False
         return self._salt_fits(signature, message)
 
-    def _salt_fits(self, signature: bytes, message: bytes) -> bool:
+    def _salt_fits(self, signature: bytes, message: bytes | memoryview) -> bool:
         digest = _PSS_HASHES.get(self.scheme)
         if digest is None:
             return True
@@ -179,7 +179,7 @@ class Key:
         if not isinstance(public, rsa.RSAPublicKey):
             return False
         try:
-            public.verify(signature, message, padding.PSS(padding.MGF1(digest), digest.digest_size), digest)
+            public.verify(signature, bytes(message), padding.PSS(padding.MGF1(digest), digest.digest_size), digest)
         except InvalidSignature:
             return False
         return True

@@ -89,7 +89,7 @@ def tally(new: Document, authority: Authority) -> Tally:
         signatures = given.get(key.keyid)
         if not signatures:
             absent.append(key)
-        elif any(_holds(key, sig, new.signed_bytes) for sig in islice(signatures, _TRIED)):
+        elif any(_holds(key, sig, new.message) for sig in islice(signatures, _TRIED)):
             valid.setdefault(key.fingerprint, key.keyid)
         else:
             invalid.append(key.keyid)
@@ -120,7 +120,7 @@ def verify_signature(who: Iterable[Authority], keyid: str, signature: bytes, sig
     return keys[0]
 
 
-def _holds(key: Key, sig: str, message: bytes) -> bool:
+def _holds(key: Key, sig: str, message: bytes | memoryview) -> bool:
     try:
         return key.verify(bytes.fromhex(sig), message)
     except ValueError:
