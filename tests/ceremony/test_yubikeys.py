@@ -22,7 +22,7 @@ from vestry.ceremony import agenda, conductor, reading, replay, transcript
 from vestry.ceremony import events as e
 from vestry.ceremony.script import ProvisionStep, Script
 from vestry.errors import InputRejected, Stopped
-from vestry.tokens import attestation
+from vestry.tokens import attestation, attestation_rules
 from vestry.tokens.process import Pkcs11Source
 from vestry.tokens.token import Pin
 
@@ -410,7 +410,7 @@ def test_reading_an_anchor_that_is_not_pinned(script: Make, tmp_path: Path) -> N
 
 
 def test_a_finding_that_is_left_out_of_the_transcript_is_missed(
-    tmp_path: Path, people: People, script: Make, yubikeys: Bench, softhsm: Path
+    tmp_path: Path, people: People, script: Make, yubikeys: Bench, softhsm: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever forges the record of a weak device must not get it past replay: the certificates tell."""
     made, inputs = script(extra='attestation = "required"')
@@ -428,6 +428,11 @@ def test_a_finding_that_is_left_out_of_the_transcript_is_missed(
     failed = [step for step in replay.replay(forged) if step.verdict == "failed"]
     assert "EUCLEAK" in failed[0].why
     assert isinstance(failed[0].recorded.event, e.KeyGenerated)
+    # Had the weakness come to be known later, its absence would be right, and today's rules would tell it.
+    monkeypatch.setattr(attestation_rules, "SINCE", {"EUCLEAK": (9, 0, 0)})
+    steps = [s for s in replay.replay(forged, now=forged[-1].at) if isinstance(s.recorded.event, e.KeyGenerated)]
+    assert [s.verdict for s in steps] == ["recomputed"] * len(steps)
+    assert all(s.why.endswith("today's rules would add EUCLEAK") for s in steps)
 
 
 def test_a_proof_is_held_against_the_time_of_its_event(

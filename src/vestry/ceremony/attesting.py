@@ -10,6 +10,7 @@ from vestry.ceremony.script import TokenSpec
 from vestry.ceremony.state import State
 from vestry.errors import Refused
 from vestry.metadata.keys import Key
+from vestry.release import release
 from vestry.text import printable
 from vestry.tokens import attestation, certificates
 from vestry.tokens.attestation import Attestation
@@ -43,9 +44,19 @@ class Judged:
         return self.attestation is not None and self.attestation.ok and not self.unheld
 
 
-def judge(state: State, spec: TokenSpec, serial: str, key: Key, pems: tuple[str, ...], *, now: datetime) -> Judged:
+def judge(
+    state: State,
+    spec: TokenSpec,
+    serial: str,
+    key: Key,
+    pems: tuple[str, ...],
+    *,
+    now: datetime,
+    today: bool = False,
+) -> Judged:
     """Hold certificates (PEM) against the anchors of the script, for `key` on the token with `serial`. `now` (UTC) is
-    what their validity is held against."""
+    what their validity is held against; the rules are those of the software that made the transcript, or `today`'s."""
+    as_of = None if today else release(state.software)
     ders = [certificates.from_pem(text) for text in pems]
     leaves = [d for d in ders if (seen := certificates.read(d)) is not None and seen.spki == key.spki]
     proofs = [d for d in leaves if attestation.is_attestation(d)]
@@ -53,7 +64,7 @@ def judge(state: State, spec: TokenSpec, serial: str, key: Key, pems: tuple[str,
         return Judged(None, f"no maker's proof came with the key on '{spec.name}'")
     if state.script.anchors is None:
         found = attestation.verify(
-            proofs[0], (), attestation.Anchors(), expected_spki=key.spki, expected_serial=serial, now=now
+            proofs[0], (), attestation.Anchors(), expected_spki=key.spki, expected_serial=serial, now=now, as_of=as_of
         )
         told = tuple(f for f in found.findings if f.code != "ATTEST-CHAIN")
         shown = f"the device with serial {found.serial or 'untold'} shows its maker's proof"
@@ -61,7 +72,9 @@ def judge(state: State, spec: TokenSpec, serial: str, key: Key, pems: tuple[str,
         return Judged(replace(found, findings=told), why, unheld=True)
     anchors = attestation.Anchors.from_pem(state.anchors)
     others = [d for d in ders if d != proofs[0]]
-    found = attestation.verify(proofs[0], others, anchors, expected_spki=key.spki, expected_serial=serial, now=now)
+    found = attestation.verify(
+        proofs[0], others, anchors, expected_spki=key.spki, expected_serial=serial, now=now, as_of=as_of
+    )
     if found.ok:
         return Judged(found, f"{found.vendor} proves that the key was made on the device with serial {found.serial}")
     why = next((f.text for f in found.findings if f.severity == "stop"), "it does not hold")

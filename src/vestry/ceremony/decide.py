@@ -19,6 +19,7 @@ from vestry.errors import Refused
 from vestry.metadata import document
 from vestry.metadata.review import Review, conclude, review
 from vestry.metadata.thresholds import verify_signature
+from vestry.release import release
 from vestry.text import printable, words
 
 WORDS_TYPED = 2
@@ -56,8 +57,9 @@ def decide(state: State | None, command: e.Event, *, at: str) -> tuple[e.Event, 
     return (command,)
 
 
-def read_review(state: State, role: str, at: str) -> Review:
-    """The review of the draft of `role` as it stands at the time `at`; the same here and in every replay."""
+def read_review(state: State, role: str, at: str, *, today: bool = False) -> Review:
+    """The review of the draft of `role` as it stands at the time `at`, by the rules of the software that made the
+    transcript, so the same here and in every replay; or by all rules that there are `today`."""
     above = {"targets": "root", "bins": "targets"}.get(role)
     names = drafts.holders(state)
     return review(
@@ -68,6 +70,7 @@ def read_review(state: State, role: str, at: str) -> Review:
         now=datetime.fromisoformat(at),
         known=lambda keyid: names.get(keyid, ""),
         policy=state.script.policy,
+        as_of=None if today else release(state.software),
     )
 
 

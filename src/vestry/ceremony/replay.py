@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from vestry.ceremony import agenda, codec, outputs, proof, reading, timekeeping
+from vestry.ceremony import agenda, codec, outputs, proof, reading, timekeeping, today
 from vestry.ceremony import events as e
 from vestry.ceremony.decide import decide
 from vestry.ceremony.state import State, evolve
@@ -82,12 +82,14 @@ class FileVerdict:
     why: str
 
 
-def replay(records: Iterable[e.Recorded]) -> Iterator[ReplayStep]:
-    """Fold `records` (as `transcript.read` gives them: their chain holds already), one verdict each."""
-    return continued(None, records)
+def replay(records: Iterable[e.Recorded], *, now: str = "") -> Iterator[ReplayStep]:
+    """Fold `records` (as `transcript.read` gives them: their chain holds already), one verdict each. With the time
+    `now` (as in a transcript), the reasons tell too what today's rules would add or drop then; no verdict depends on it.
+    """
+    return continued(None, records, now=now)
 
 
-def continued(last: ReplayStep | None, records: Iterable[e.Recorded]) -> Iterator[ReplayStep]:
+def continued(last: ReplayStep | None, records: Iterable[e.Recorded], *, now: str = "") -> Iterator[ReplayStep]:
     """`replay` from after the step `last` on."""
     state = last.state if last is not None else None
     before = last.recorded if last is not None else None
@@ -97,6 +99,8 @@ def continued(last: ReplayStep | None, records: Iterable[e.Recorded]) -> Iterato
             yield ReplayStep(recorded, "failed", lost, None)
             continue
         verdict, why = _judge(state, recorded, before)
+        if now and state is not None and verdict == "recomputed":
+            why += _today(state, recorded.event, now)
         try:
             state = evolve(state, recorded)
         except _SENSELESS as error:
@@ -126,6 +130,14 @@ def _judge(state: State | None, recorded: e.Recorded, before: e.Recorded | None)
     if type(event) in _RECOMPUTED:
         return "recomputed", _RECOMPUTED[type(event)]
     return "witnessed", _WITNESSED[type(event)]
+
+
+def _today(state: State, event: e.Event, now: str) -> str:
+    try:
+        told = today.differences(state, event, now)
+    except _SENSELESS as error:
+        told = f"today's rules can't be asked: {_told(error)}"
+    return f"; {told}" if told else ""
 
 
 # A forged event may hold any value; whatever it trips is a failure of that event, never of the replay.

@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ def run(args: argparse.Namespace) -> int:
     for _ in transcript.iter_read(path):  # the chain first: where that is broken, no verdict is said
         pass
     account = Account()
-    steps = (account.add(step) for step in replay(transcript.read_on(path)))
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    steps = (account.add(step) for step in replay(transcript.read_on(path), now=now))
     if args.json:
         result = _object(steps, account, path)
     elif args.plain or not screen_here():

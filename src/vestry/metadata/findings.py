@@ -69,7 +69,10 @@ def judge(context: Context) -> tuple[tuple[Finding, ...], tuple[Silenced, ...]]:
     context.policy.check(CODES)
     found: dict[str, Finding] = {}
     layout = context.new.type == "layout"
-    for rule in CODES.values():
+    for newest in CODES.values():
+        rule = newest.at(context.as_of)
+        if rule is None:
+            continue
         if layout and not (rule.code.startswith("LAYOUT-") or rule.code in rules_layout.APPLY):
             continue
         for hit in rule.check(context):

@@ -27,6 +27,7 @@ from vestry.metadata.policy import DEFAULT, Policy
 from vestry.metadata.reduction import Reduced, reduce
 from vestry.metadata.thresholds import Authority, Tally
 from vestry.metadata.wording import owner
+from vestry.release import Release
 from vestry.text import printable
 
 
@@ -105,6 +106,7 @@ def review(
     history: Sequence[Document] = (),
     others: Mapping[str, Document] = MappingProxyType({}),
     next_ceremony: datetime | None = None,
+    as_of: Release | None = None,
 ) -> Review:
     """Review `new` as a document of `role`.
 
@@ -121,6 +123,7 @@ def review(
         history: Older trusted root documents, for telling which of them still lead a client here.
         others: Other documents by role, whose expiry is looked ahead to.
         next_ceremony: When people meet next, UTC; without it, when the root expires.
+        as_of: The release whose rules are asked; without it, all that there are.
 
     Raises:
         InputRejected: the policy names a code that no rule has.
@@ -144,7 +147,7 @@ def review(
     else:
         located = reduced.located if reduced is not None else None
         listed = changes(was.signed if was else None, is_now.signed, known=names, located=located)
-    context = Context(role, is_now, was, delegator, tuple(authorities), tallies, now, names, policy, ancestors)
+    context = Context(role, is_now, was, delegator, tuple(authorities), tallies, now, names, policy, ancestors, as_of)
     stand, silenced = rules.judge(context)
     ahead = None
     if new.type != "layout":

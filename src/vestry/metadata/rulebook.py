@@ -16,6 +16,7 @@ from vestry.metadata.keys import Key
 from vestry.metadata.policy import DEFAULT, ORDER, Policy, Severity
 from vestry.metadata.thresholds import Authority, Tally
 from vestry.metadata.wording import key_label, owner
+from vestry.release import FIRST, Release, in_force
 from vestry.text import Safe
 
 __all__ = ["RULES", "Check", "Context", "Finding", "Held", "Hit", "Rule", "Severity", "capped", "rule"]
@@ -78,6 +79,8 @@ class Context:
     known: Callable[[str], str]
     policy: Policy = DEFAULT
     ancestors: tuple[str, ...] = ()
+    as_of: Release | None = None
+    """The release whose rules are asked; None for all that there are today."""
     memo: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
     """What one rule found out and another can use."""
 
@@ -146,23 +149,39 @@ Check = Callable[[Context], Iterator[Hit]]
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule: its code, its severity where a hit has none of its own, and what it is about in one sentence."""
+    """One rule: its code, its severity where a hit has none of its own, and what it is about in one sentence. `since`
+    is the release it came with; `before` what the same code stood for until then."""
 
     code: str
     severity: Severity
     sentence: str
     check: Check
+    since: Release = FIRST
+    before: Rule | None = None
+
+    def at(self, as_of: Release | None) -> Rule | None:
+        """The rule as it was at a release (None: today); None where it was not there yet."""
+        found: Rule | None = self
+        while found is not None and not in_force(found.since, as_of):
+            found = found.before
+        return found
 
 
 RULES: dict[str, Rule] = {}
 """All rules by code, in the order in which their modules were read."""
 
 
-def rule(code: str, severity: Severity, sentence: str) -> Callable[[Check], Check]:
-    """Register a rule."""
+def rule(code: str, severity: Severity, sentence: str, since: Release = FIRST) -> Callable[[Check], Check]:
+    """Register a rule that comes with the release `since`.
+
+    A rule that changes what it finds stays where it is, and its new form is registered after it under the same code:
+    reviews of earlier releases are replayed with the old one.
+    """
 
     def register(check: Check) -> Check:
-        RULES[code] = Rule(code, severity, sentence, check)
+        before = RULES.get(code)
+        assert before is None or before.since < since, f"two rules {code} of one release"
+        RULES[code] = Rule(code, severity, sentence, check, since, before)
         return check
 
     return register

@@ -21,9 +21,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtensionOID, NameOID
 
+from vestry.release import Release
 from vestry.text import Safe, printable
 from vestry.tokens import claims
-from vestry.tokens.attestation_rules import Finding, Seen, finding, rules
+from vestry.tokens.attestation_rules import Finding, Seen, finding, known, rules
 from vestry.tokens.claims import Claims, Malformed
 
 _LONGEST_CHAIN = 8
@@ -180,6 +181,7 @@ def verify(
     expected_spki: bytes | None = None,
     expected_serial: str = "",
     now: datetime | None = None,
+    as_of: Release | None = None,
 ) -> Attestation:
     """Hold a proof against anchors. Never fails: what is wrong is a finding.
 
@@ -190,6 +192,7 @@ def verify(
         expected_spki: The key it is to be for, DER SubjectPublicKeyInfo.
         expected_serial: The device it is to be from; leading zeros do not count.
         now: The time to hold validity against, UTC; now where not given.
+        as_of: The release whose rules are asked; today's where not given.
     """
     leaf = parse(leaf_der)
     if leaf is None:
@@ -227,7 +230,12 @@ def verify(
         said,
         printable(maker.name if maker else root.subject.rfc4514_string(), 120) if root is not None else Safe(""),
         sha256,
-        tuple(sorted(dict.fromkeys(found), key=lambda f: ("stop", "warn", "note").index(f.severity))),
+        tuple(
+            sorted(
+                dict.fromkeys(f for f in found if known(f, as_of)),
+                key=lambda f: ("stop", "warn", "note").index(f.severity),
+            )
+        ),
     )
 
 

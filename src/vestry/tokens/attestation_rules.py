@@ -9,6 +9,7 @@ from typing import Literal
 
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from vestry.release import FIRST, Release, in_force
 from vestry.text import Safe, printable
 from vestry.tokens.claims import Claims
 
@@ -37,6 +38,9 @@ FINDINGS: Mapping[str, tuple[Severity, str]] = {
     ),
     "ROCA": ("stop", "RSA keys made by this firmware can be factored (CVE-2017-15361)"),
 }
+
+SINCE: Mapping[str, Release] = {}
+"""The release that a code came with, for those that came after the first."""
 
 _EUCLEAK = {"YubiKey": (5, 7, 0), "YubiHSM 2": (2, 4, 0)}
 _ROCA_FIRST, _ROCA_LAST = (4, 2, 6), (4, 3, 4)
@@ -71,6 +75,11 @@ def finding(code: str, text: str = "") -> Finding:
     """The finding of that code, with a sentence of its own where one is given."""
     severity, usual = FINDINGS[code]
     return Finding(code, severity, printable(text or usual, 300))
+
+
+def known(found: Finding, as_of: Release | None) -> bool:
+    """Whether the rules of the release `as_of` (None: today's) had this finding."""
+    return in_force(SINCE.get(found.code, FIRST), as_of)
 
 
 def rules(seen: Seen) -> Iterator[Finding]:
