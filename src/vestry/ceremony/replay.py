@@ -84,7 +84,7 @@ class FileVerdict:
 
 def replay(records: Iterable[e.Recorded], *, now: str = "") -> Iterator[ReplayStep]:
     """Fold `records` (as `transcript.read` gives them: their chain holds already), one verdict each. With the time
-    `now` (as in a transcript), the reasons tell too what today's rules would add or drop then; no verdict depends on it.
+    `now` (as in a transcript), the reasons tell too what today's rules would add or drop; no verdict depends on it.
     """
     return continued(None, records, now=now)
 
