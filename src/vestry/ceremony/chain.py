@@ -27,6 +27,7 @@ from vestry.metadata.canonical import encode
 
 NO_HEAD = "00" * 32
 SALT_BYTES = 32
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 _HEX = re.compile(r"[0-9a-f]{64}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 _OPEN_KEYS = frozenset(("event", "head", "n", "salt"))
@@ -60,7 +61,7 @@ def make(event: Event, *, n: int, before: str, at: str, mono: int, by: str) -> t
 
 def dump(value: dict[str, Any]) -> bytes:
     """The only accepted bytes of a line."""
-    return (json.dumps(value, sort_keys=True, separators=(",", ":")) + "\n").encode("ascii")
+    return (_ENCODER.encode(value) + "\n").encode("ascii")
 
 
 def check(line: bytes, *, n: int, before: str) -> Recorded | Withheld:

@@ -77,6 +77,7 @@ def _plain(value: object) -> object:
     return value
 
 
+_HALF = re.compile("[\ud800-\udfff]")
 _SIMPLE: Mapping[type, str] = {int: "a whole number", str: "text", bool: "true or false"}
 
 
@@ -84,7 +85,7 @@ def _typed(value: object, hint: Any, where: str) -> object:
     if hint in _SIMPLE:
         if type(value) is not hint:
             raise InputRejected(f"{where} is not {_SIMPLE[hint]}")
-        if isinstance(value, str) and any("\ud800" <= c <= "\udfff" for c in value):
+        if type(value) is str and not value.isascii() and _HALF.search(value):
             raise InputRejected(f"{where} holds half a character")
         return value
     origin, inner = get_origin(hint), get_args(hint)

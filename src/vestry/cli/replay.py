@@ -36,6 +36,7 @@ def run(args: argparse.Namespace) -> int:
 
         run_replay(list(steps))
         result = account.result(_files(account, path))
+        sys.stdout.write("\n".join(statement(result)) + "\n")
     return int(ExitStatus.DONE if result["ok"] else ExitStatus.DOES_NOT_HOLD)
 
 
