@@ -24,6 +24,10 @@ from pkcs11.exceptions import (
     DomainParamsInvalid,
     FunctionFailed,
     GeneralError,
+    KeyHandleInvalid,
+    NoSuchKey,
+    ObjectHandleInvalid,
+    PKCS11Error,
 )
 
 from vestry.errors import TokenTrouble
@@ -130,23 +134,32 @@ def generate(
     Raises:
         TokenTrouble: E-TOKEN-MECHANISM; E-TOKEN-ANSWER, the key then being destroyed again.
     """
-    _generate_pair(session, mechanisms, kind, place, token)
-    made = [
-        h for h in held(session, serial, token) if h.key.id == place.id and (place.piv or h.key.label == place.label)
-    ]
+    try:
+        _generate_pair(session, mechanisms, kind, place, token)
+    except (NoSuchKey, KeyHandleInvalid, ObjectHandleInvalid):
+        raise _unread(token) from None  # it was made; another program on this token was in the way of looking at it
+    try:
+        listed = held(session, serial, token)
+    except PKCS11Error:
+        raise _unread(token) from None
+    made = [h for h in listed if h.key.id == place.id and (place.piv or h.key.label == place.label)]
     if len(made) != 1 or not same_kind(made[0].key.kind, kind):
-        raise TokenTrouble(
-            "the key that was just made can't be read back as it was asked for",
-            where=str(printable(token)),
-            do="look at the token's keys before anything else",
-            code="E-TOKEN-ANSWER",
-            unknown=True,
-        )
+        raise _unread(token)
     facts = dict(made[0].key.facts)
     if facts["extractable"] == "yes" or facts["sensitive"] == "no":
         destroy(session, made[0].key, serial, token)
         raise _cannot("the token makes keys that can leave it; the new one was destroyed", token)
     return made[0].key
+
+
+def _unread(token: str) -> TokenTrouble:
+    return TokenTrouble(
+        "the key that was just made can't be read back as it was asked for",
+        where=str(printable(token)),
+        do="look at the token's keys before anything else",
+        code="E-TOKEN-ANSWER",
+        unknown=True,
+    )
 
 
 def same_kind(found: KeyKind, wanted: KeyKind) -> bool:
