@@ -120,10 +120,13 @@ class ReviewPane(Pane):
 
     def _tree_keys(self) -> list[Line]:
         read, of = self.all_read, len(self._page().items)
-        count: Line = (Span(f"{len(self.list.seen):,} of {of:,} seen", "good" if read else "warn"),)
+        # Before the first layout, and where nothing must be seen, there is nothing to count.
+        count: list[Line] = (
+            [(Span(f"{len(self.list.seen):,} of {of:,} seen", "good" if read else "warn"),)] if of else []
+        )
         on = [key("d", "next unseen")] if not read else [] if self.looking else [key("y", "all of it was read")]
         hunt = key("/", "search") if self.list.hunt is None else key("/ n N", self.list.hunt.said)
-        keys = [count, *on, hunt, key("v", f"showing: {self.list.shows}"), key("f F", "finding")]
+        keys = [*count, *on, hunt, key("v", f"showing: {self.list.shows}"), key("f F", "finding")]
         keys += [key("Space", "next page"), key("Enter", "open, fold"), key("c", "its bytes")]
         return [*keys, key("r", "the file itself")]
 
