@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 from vestry.errors import InputRejected
-from vestry.metadata import document
-from vestry.metadata.document import ROLES, Document
+from vestry.metadata import document, splicing
+from vestry.metadata.document import ROLES, Document, LargeDocument
 from vestry.metadata.keys import Key
 from vestry.text import printable
 
@@ -19,6 +21,66 @@ _FIELDS = frozenset({"_type", "spec_version", "version", "expires", "consistent_
 _NOTHING: Mapping[str, Any] = {}
 
 Role = tuple[int, Sequence[Key]]
+
+
+@dataclass(frozen=True)
+class Target:
+    """What targets metadata says of a file: its length in bytes, and digests in hex by TUF's names of algorithms."""
+
+    length: int
+    hashes: Mapping[str, str]
+
+    @classmethod
+    def of(cls, file: BinaryIO) -> Target:
+        """Of the rest of an open file: SHA-256 and SHA-512 (PEP 458), and BLAKE2b-256 (PEP 480)."""
+        sums: dict[str, Any] = {
+            "sha256": hashlib.sha256(),
+            "sha512": hashlib.sha512(),
+            "blake2b-256": hashlib.blake2b(digest_size=32),
+        }
+        length = 0
+        while piece := file.read(1 << 20):
+            length += len(piece)
+            for digest in sums.values():
+                digest.update(piece)
+        return cls(length, {name: digest.hexdigest() for name, digest in sums.items()})
+
+    def to_dict(self) -> dict[str, Any]:
+        """The two members of its entry."""
+        return {"length": self.length, "hashes": dict(self.hashes)}
+
+
+@dataclass(frozen=True)
+class Delegation:
+    """A delegation to be. It is for `paths` (patterns) or, where there are none, for `hash_prefixes` (hex, of the
+    path's SHA-256); `before` names the delegation it goes before, where it does not go last or stay in its place."""
+
+    name: str
+    keys: tuple[Key, ...]
+    threshold: int
+    paths: tuple[str, ...] = ()
+    hash_prefixes: tuple[str, ...] = ()
+    terminating: bool = False
+    before: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Its entry.
+
+        Raises:
+            InputRejected: the threshold can't be reached by distinct keys, or it is for nothing, or for both kinds.
+        """
+        if bool(self.paths) == bool(self.hash_prefixes):
+            raise InputRejected(
+                "a delegation is for paths or for hash prefixes, one of the two",
+                where=f"draft of {printable(self.name)}",
+            )
+        what = {"paths": list(self.paths)} if self.paths else {"path_hash_prefixes": list(self.hash_prefixes)}
+        return {
+            "name": self.name,
+            **_role(self.name, self.threshold, self.keys),
+            **what,
+            "terminating": self.terminating,
+        }
 
 
 def root(*, version: int, expires: datetime, roles: Mapping[str, Role], extra: Mapping[str, Any] = _NOTHING) -> bytes:
@@ -76,6 +138,115 @@ def next_root(
     signed["keys"] = {keyid: key for keyid, key in signed["keys"].items() if keyid in used}
     kept = {k: v for k, v in signed.items() if k in _FIELDS or k not in (extra or {})}
     return _file(kept, extra or {})
+
+
+def next_targets(
+    previous: Document | None,
+    *,
+    expires: datetime,
+    add: Mapping[str, Target] = _NOTHING,
+    remove: Iterable[str] = (),
+    extra: Mapping[str, Any] = _NOTHING,
+) -> bytes:
+    """The targets role after `previous` (None: its version 1), top-level or delegated, with files added, replaced and
+    removed. All else is carried over as it stands, unknown fields of a replaced file included; `extra` adds fields.
+
+    Raises:
+        InputRejected: `previous` is no targets, or does not list a file that is to be removed.
+    """
+    signed = _follows(previous, expires)
+    files = signed["targets"] = dict(signed["targets"])
+    for path in remove:
+        if files.pop(path, None) is None:
+            raise InputRejected(f"there is no target {printable(path, 200)}", where="draft of targets", code="E-STAGE")
+    for path, target in add.items():
+        files[path] = {**files.get(path, {}), **target.to_dict()}
+    return _after(previous, signed, extra)
+
+
+def next_delegator(
+    previous: Document | None,
+    *,
+    expires: datetime,
+    put: Sequence[Delegation] = (),
+    remove: Iterable[str] = (),
+    extra: Mapping[str, Any] = _NOTHING,
+) -> bytes:
+    """The targets role after `previous` (None: its version 1) with delegations added, changed and removed.
+
+    A delegation that is there keeps its place and its unknown fields, and one that is new goes last, but where `before`
+    says another place. Keys that only these delegations used are dropped; a key that stays keeps its object as it
+    stands. All else is carried over; `extra` adds fields.
+
+    Raises:
+        InputRejected: `previous` is no targets, or delegates to hash bins; or a delegation can't be, see `Delegation`;
+            or one that is to be removed or to be gone before is not there; or `previous` has another key under the id
+            of a new one.
+    """
+    leaving = tuple(remove)
+    if isinstance(previous, LargeDocument) and not (leaving or extra or any(one.before for one in put)):
+        # Half a million delegations are not read to add some.
+        head = {"version": previous.version + 1, "expires": _time(expires)}
+        objects = _objects((key for one in put for key in one.keys), _WHERE)
+        spliced = splicing.added(previous, head, objects, [one.to_dict() for one in put])
+        if spliced is not None:
+            return spliced
+    signed = _follows(previous, expires)
+    inner = signed["delegations"] = dict(signed.get("delegations") or {"keys": {}, "roles": []})
+    if "roles" not in inner:
+        raise InputRejected("it delegates to hash bins, and so to nobody else", where=_WHERE, code="E-STAGE")
+    roles: dict[str, dict[str, Any]] = {role["name"]: role for role in inner["roles"]}
+    changed = {*leaving, *(one.name for one in put)}
+    held = {keyid for name in changed & roles.keys() for keyid in roles[name]["keyids"]}
+    for name in leaving:
+        if roles.pop(name, None) is None:
+            raise _no_delegation(name)
+    keys = inner["keys"] = dict(inner["keys"])
+    before = document.keys(previous, (k.keyid for one in put for k in one.keys)) if previous is not None else {}
+    for one in put:
+        for key in one.keys:
+            if key.keyid in before and before[key.keyid].fingerprint != key.fingerprint:
+                raise _two_keys(key, _WHERE)
+            keys.setdefault(key.keyid, key.to_dict())
+        kept = {k: v for k, v in roles.get(one.name, {}).items() if k not in ("paths", "path_hash_prefixes")}
+        roles[one.name] = kept | one.to_dict()
+        if one.before:
+            roles = _placed(roles, one.name, one.before)
+    used = {keyid for role in roles.values() for keyid in role["keyids"]}
+    inner["keys"] = {k: v for k, v in keys.items() if k in used or k not in held}
+    inner["roles"] = list(roles.values())
+    return _after(previous, signed, extra)
+
+
+_WHERE = "draft of delegations"
+
+
+def _placed(roles: Mapping[str, dict[str, Any]], name: str, before: str) -> dict[str, dict[str, Any]]:
+    if before == name or before not in roles:
+        raise _no_delegation(before)
+    order = [n for n in roles if n != name]
+    order.insert(order.index(before), name)
+    return {n: roles[n] for n in order}
+
+
+def _no_delegation(name: str) -> InputRejected:
+    return InputRejected(f"there is no delegation {printable(name, 80)}", where=_WHERE, code="E-STAGE")
+
+
+def _follows(previous: Document | None, expires: datetime) -> dict[str, Any]:
+    """The signed part of version 1, or of the version after `previous`, to be changed at its top level."""
+    if previous is None:
+        return {**_common("targets", 1, expires), "targets": {}}
+    if previous.type != "targets":
+        raise InputRejected(f"the document before is a {previous.type}, not a targets", where="draft of targets")
+    return {**previous.signed, "version": previous.version + 1, "expires": _time(expires)}
+
+
+def _after(previous: Document | None, signed: dict[str, Any], extra: Mapping[str, Any]) -> bytes:
+    kept = {k: v for k, v in signed.items() if k not in extra or k in _FIELDS or k in ("targets", "delegations")}
+    if isinstance(previous, LargeDocument):
+        return splicing.compact({**kept, **_checked(kept, extra)})
+    return _file(kept, extra)
 
 
 def targets_with_bins(
@@ -184,7 +355,11 @@ def _two_keys(key: Key, where: str) -> InputRejected:
 
 
 def _file(signed: Mapping[str, Any], extra: Mapping[str, Any]) -> bytes:
+    return document.to_file({**signed, **_checked(signed, extra)})
+
+
+def _checked(signed: Mapping[str, Any], extra: Mapping[str, Any]) -> Mapping[str, Any]:
     taken = sorted(set(signed) & set(extra))
     if taken:
         raise InputRejected(f"an extra field can't replace {printable(taken[0], 40)}", where="draft")
-    return document.to_file({**signed, **extra})
+    return extra
