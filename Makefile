@@ -17,6 +17,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 SYSTEM := softhsm2 tmux gcc python3-venv pcscd vsmartcard-vpcd ykcs11 yubico-piv-tool yubikey-manager libnss3 libnss3-tools chromium poppler-utils
 WORKERS ?= auto
+TUF_JS := tests/clients/tuf_js
 
 help:
 	@sed -n '2,7s/^#   /  /p' Makefile
@@ -49,6 +50,7 @@ rehearse: $(VENV)/.vestry
 
 system:
 	@missing=""; \
+	packages="$(SYSTEM)"; command -v npm >/dev/null || { missing=" npm"; packages+=" nodejs npm"; }; \
 	for tool in softhsm2-util tmux gcc yubico-piv-tool ykman certutil chromium pdftotext; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
 	for file in /usr/sbin/pcscd /usr/lib/pcsc/drivers/serial/libifdvpcd.so /usr/lib/*/libykcs11.so.2 /usr/lib/*/libsoftokn3.so; do \
 	  [[ -e $$file ]] || missing="$$missing $$file"; \
@@ -56,14 +58,19 @@ system:
 	$(PYTHON) -c 'import ensurepip' 2>/dev/null || [[ -x $(BIN)/pip ]] || missing="$$missing python3-venv"; \
 	if [[ -z "$$missing" ]]; then exit 0; fi; \
 	if [[ $$(id -u) -eq 0 ]] && command -v apt-get >/dev/null; then \
-	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(SYSTEM); } \
+	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$packages; } \
 	    || echo "apt-get failed; some tests will be skipped" >&2; \
 	else \
-	  echo "some tests will be skipped; for all of them: sudo apt-get install $(SYSTEM)" >&2; \
+	  echo "some tests will be skipped; for all of them: sudo apt-get install $$packages" >&2; \
 	fi
 
+# Another TUF client, for tests alone; its lock has hashes and no addresses.
+$(TUF_JS)/node_modules/.package-lock.json: $(TUF_JS)/package-lock.json
+	@cd $(TUF_JS) && npm ci --ignore-scripts --no-audit --no-fund --loglevel error \
+	  || echo "npm ci failed; tests with tuf-js will be skipped" >&2
+
 test: system
-	@$(MAKE) --no-print-directory $(VENV)/.dev $(VENV)/.vestry
+	@$(MAKE) --no-print-directory $(VENV)/.dev $(VENV)/.vestry $(TUF_JS)/node_modules/.package-lock.json
 	$(BIN)/pytest -n $(WORKERS)
 
 lint: $(VENV)/.dev $(VENV)/.vestry
@@ -94,4 +101,4 @@ lock: $(VENV)/.dev
 	$(LOCK) pyproject.toml --group pyproject.toml:dev -o requirements/dev.lock
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(TUF_JS)/node_modules build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -8,24 +8,19 @@ What the client refuses stops the ceremony before a token is touched.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
-from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
-from urllib.parse import urlsplit
 
-import tuf
-from cryptography.exceptions import UnsupportedAlgorithm
-from securesystemslib.exceptions import StorageError
 from securesystemslib.signer import CryptoSigner, SSlibKey
-from tuf.api.exceptions import DownloadError, DownloadHTTPError, RepositoryError
+from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, TargetFile, Targets, Timestamp
-from tuf.ngclient import FetcherInterface, Updater
 
 from vestry.ceremony.drafts import drafted_roles
 from vestry.ceremony.state import State
 from vestry.errors import Refused, TokenTrouble
+from vestry.media import client
 from vestry.metadata import document
 from vestry.metadata.canonical import encode
 from vestry.metadata.document import Document
@@ -33,15 +28,11 @@ from vestry.metadata.keys import Key
 from vestry.tokens import private_keys
 from vestry.tokens.token import KeyKind
 
-CLIENT = f"python-tuf {tuf.__version__}"
-_BASE = "https://walk.invalid"  # never looked up: the fetcher below has no network
+CLIENT = client.NAME
 _TARGET = "walk/of/the/draft-1.0.tar.gz"
 _CONTENT = b"a target to walk to\n"
 
 Signed = dict[str, Any]
-
-# Whatever the client or its libraries stumble over is a reason not to sign; their message is the reason.
-_STUMBLES = (RepositoryError, DownloadError, StorageError, UnsupportedAlgorithm, ValueError, KeyError, TypeError)
 
 
 def prove(state: State, *, at: str) -> None:
@@ -63,7 +54,7 @@ def prove(state: State, *, at: str) -> None:
         bins = walk.swapped(state.documents["bins"]) if "bins" in state.documents else None
         files = walk.published(first, root, targets, bins)
         _client_walks(walk.signed_root(first, first), files, walk.now)
-    except _STUMBLES as error:
+    except client.REFUSALS as error:
         raise Refused(
             f"a client would refuse these drafts: {type(error).__name__}: {error}",
             do="nothing was signed; correct the script and start again",
@@ -138,38 +129,14 @@ class _Walk:
         return files
 
 
-class _Shelf(FetcherInterface):
-    """Serves from memory; what is not there is a 404, as the client expects of the next root version."""
-
-    def __init__(self, files: Mapping[str, bytes]) -> None:
-        super().__init__()
-        self._files = files
-
-    def _fetch(self, url: str) -> Iterator[bytes]:
-        content = self._files.get(urlsplit(url).path)
-        if content is None:
-            raise DownloadHTTPError(f"not among the drafts: {urlsplit(url).path}", 404)
-        yield content
-
-
 def _client_walks(bootstrap: bytes, files: Mapping[str, bytes], now: datetime) -> None:
     with TemporaryDirectory(prefix="vestry-walk-") as folder:
-        updater = Updater(
-            metadata_dir=str(Path(folder) / "metadata"),
-            metadata_base_url=f"{_BASE}/m/",
-            target_dir=folder,
-            target_base_url=f"{_BASE}/t/",
-            fetcher=_Shelf(files),
-            bootstrap=bootstrap,
-        )
-        # The client has no public way to be given the time. An auditor repeats this walk years later, when the drafts
-        # have expired by the clock on the wall; the version of the client is pinned, and a test watches this line.
-        updater._trusted_set.reference_time = now
-        updater.refresh()
-        info = updater.get_targetinfo(_TARGET)
+        walker = client.updater(folder, client.Shelf(files.get), bootstrap, now=now)
+        walker.refresh()
+        info = walker.get_targetinfo(_TARGET)
         if info is None:
             raise ValueError(f"the delegations lead nowhere for the path {_TARGET}")
-        updater.download_target(info)
+        walker.download_target(info)
 
 
 def _keyids(above: Signed, role: str) -> list[str]:

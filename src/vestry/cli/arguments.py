@@ -194,6 +194,24 @@ def _pin(p: argparse.ArgumentParser) -> None:
 
 def _verify(p: argparse.ArgumentParser) -> None:
     p.add_argument("paths", nargs="+", metavar="BUNDLE|REPOSITORY|FILE", help="what to verify; files are put in order")
+    p.add_argument(
+        "--as-client",
+        dest="runs",
+        action="store_const",
+        const="as_client",
+        default=argparse.SUPPRESS,
+        help="walk a repository's folder as a real client does, offline",
+    )
+    p.add_argument(
+        "--trusted", metavar="ROOT", help="with --as-client: the root that clients have (default: the lowest here)"
+    )
+    p.add_argument(
+        "--target",
+        metavar="PATH",
+        action="append",
+        default=[],
+        help="with --as-client: a target that must be listed and here; repeatable (default: all that are listed)",
+    )
     _layout_keys(p)
     _limit(p)
 

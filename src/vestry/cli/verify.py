@@ -53,6 +53,8 @@ class Verdict:
 
 def run(args: argparse.Namespace) -> int:
     """Verify; 1 where anything does not hold."""
+    if args.trusted or args.target:
+        raise InputRejected("--trusted and --target go with --as-client", where="verify", code="E-USAGE")
     if len(args.paths) == 1 and verify_drill.is_record(Path(args.paths[0])):
         return verify_drill.run(Path(args.paths[0]), as_json=args.json)
     now, given = datetime.now(UTC), given_keys(args.key, args.threshold)

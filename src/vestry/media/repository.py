@@ -75,9 +75,7 @@ def read_folder(folder: Path, *, limit: int = FILE_LIMIT) -> tuple[Found, ...]:
         InputRejected: no root lies there, too many files do, or one of them is not metadata.
         MediumTrouble: the folder cannot be read.
     """
-    base = next((folder / inner for inner in _INNER if (folder / inner).is_dir()), folder)
-    paths = [p for part in (base, *(base / h for h in _HISTORIES)) if part.is_dir() for p in _json_files(part)]
-    found = read_files(paths, limit=limit)
+    found = read_files(document_files(metadata_folder(folder)), limit=limit)
     if not any(f.document.type == "root" for f in found):
         raise InputRejected(
             "there is no root here, so neither a bundle nor a repository",
@@ -86,6 +84,21 @@ def read_folder(folder: Path, *, limit: int = FILE_LIMIT) -> tuple[Found, ...]:
             code="E-NOTHING",
         )
     return found
+
+
+def metadata_folder(folder: Path) -> Path:
+    """Where a repository's documents lie: in `folder` itself, or in the one inside that is for them."""
+    return next((folder / inner for inner in _INNER if (folder / inner).is_dir()), folder)
+
+
+def document_files(base: Path) -> list[Path]:
+    """Files of documents in `base`, and in a ``root_history`` there.
+
+    Raises:
+        InputRejected: there are too many.
+        MediumTrouble: the folder cannot be read.
+    """
+    return [p for part in (base, *(base / h for h in _HISTORIES)) if part.is_dir() for p in _json_files(part)]
 
 
 def chain(found: Sequence[Found]) -> tuple[Link, ...]:
