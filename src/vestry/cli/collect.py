@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from vestry.cli import output
-from vestry.cli.documents import open_bundle
+from vestry.cli.documents import open_bundle, open_source
 from vestry.errors import ExitStatus
 from vestry.media import bundle, entries, signatures
 from vestry.media.bundle import Bundle, Collected
@@ -19,7 +19,7 @@ def run(args: argparse.Namespace) -> int:
     into = open_bundle(args.bundle)
     paths = [Path(other) for other in args.others]
     loose = [(s, printable(str(p), 200)) for p in paths if _is_loose(p) for s in _loose(p)]
-    collected = bundle.collect(into, [open_bundle(str(p)) for p in paths if not _is_loose(p)], loose)
+    collected = bundle.collect(into, [open_source(str(p)) for p in paths if not _is_loose(p)], loose)
     report(collected, args.json)
     return int(ExitStatus.DOES_NOT_HOLD if collected.set_aside else ExitStatus.DONE)
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from vestry.errors import InputRejected
-from vestry.media import bundle, evidence
+from vestry.media import archive, bundle, evidence
 from vestry.media.bundle import Bundle
 from vestry.metadata import document, intake, layout
 from vestry.metadata.document import Document
@@ -149,6 +149,12 @@ def bundle_folder(path: Path) -> Path | None:
 def open_bundle(text: str) -> Bundle:
     """The bundle at `text`."""
     return bundle.open_bundle(bundle_folder(Path(text)) or Path(text))
+
+
+def open_source(text: str) -> Bundle:
+    """The bundle that came: in a folder, on a drive, or in an archive."""
+    path = Path(text)
+    return bundle.of_files(archive.read(path), path) if path.is_file() else open_bundle(text)
 
 
 def named_inputs(pairs: Sequence[str], option: str = "--input") -> Mapping[str, Path]:

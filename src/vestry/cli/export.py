@@ -45,11 +45,9 @@ def place(opened: Bundle, to: Path) -> Path:
     inside = [p.parent for p in sorted(to.glob("*/bundle.json")) if _same(p.parent, opened)]
     if target != to and inside:
         return inside[0]
-    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
+    if not target.exists() or entries.cut_short(target):
         return target
     if not (target / drives.SUMS).exists():
-        if target.is_dir() and {p.name for p in target.iterdir()} <= {*entries.FOLDERS, "bundle.json"}:
-            return target  # an export that was cut short
         raise _taken(target, "something else is there already")
     if not _same(target, opened):
         raise _taken(target, "another bundle is there already")

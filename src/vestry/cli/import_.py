@@ -6,22 +6,22 @@ import argparse
 from pathlib import Path
 
 from vestry.cli import collect, output
-from vestry.cli.documents import bundle_folder, open_bundle
+from vestry.cli.documents import bundle_folder, open_source
 from vestry.errors import ExitStatus
-from vestry.media import bundle
+from vestry.media import bundle, entries
 from vestry.media.bundle import Bundle
 from vestry.text import printable
 
 
 def run(args: argparse.Namespace) -> int:
     """Copy what was read and checked, never the files themselves; add to a bundle that is there."""
-    return take(open_bundle(args.source), Path(args.to), args.json)
+    return take(open_source(args.source), Path(args.to), args.json)
 
 
 def take(source: Bundle, to: Path, as_json: bool) -> int:
     """Make the bundle `to` of `source`, or add its signatures to the bundle that is there."""
     there = bundle_folder(to)
-    if there is not None:
+    if there is not None and not entries.cut_short(there):
         collected = bundle.collect(bundle.open_bundle(there), [source])
         collect.report(collected, as_json)
         return int(ExitStatus.DOES_NOT_HOLD if collected.set_aside else ExitStatus.DONE)
@@ -32,6 +32,7 @@ def take(source: Bundle, to: Path, as_json: bool) -> int:
         trusted=source.trusted.raw if source.trusted is not None else None,
         holders=source.holders,
         repository=source.repository,
+        certificates=source.vouching(),
     )
     collected = bundle.collect(made, [source])
     if not as_json:

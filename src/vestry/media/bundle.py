@@ -20,10 +20,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from vestry.errors import InputRejected, NotTrusted, Refused
-from vestry.media import description, drives, evidence, names, signatures
+from vestry.media import description, drives, entries, evidence, names, signatures
 from vestry.media.description import Description
-from vestry.media.entries import found_files, signature_files
-from vestry.metadata import document, intake
+from vestry.metadata import document
 from vestry.metadata.document import Document, Signature
 from vestry.metadata.thresholds import Authority, Tally, authorities, named, tally, verify_signature
 from vestry.text import printable
@@ -52,6 +51,11 @@ class Bundle:
     def authorities(self) -> tuple[Authority, ...]:
         """Who must sign."""
         return _authorities(self.role, self.document, self.trusted)
+
+    def vouching(self) -> Mapping[str, str]:
+        """Certificates for keys that must sign; those for others stay behind."""
+        asked = {key.keyid for authority in self.authorities() for key in authority.keys}
+        return {keyid: text for keyid, text in self.certificates.items() if keyid in asked}
 
     def as_found(self) -> Document:
         """The document with every signature file, valid or not."""
@@ -119,7 +123,7 @@ def signatures_in(folder: Path) -> tuple[tuple[str, str], ...]:
     """
     if (folder / "bundle.json").exists():
         return tuple((s.keyid, s.sig) for s in open_bundle(folder).signatures)
-    return tuple((s.keyid, s.sig) for s in _signatures(signature_files(folder)))
+    return tuple((s.keyid, s.sig) for s in map(signatures.read, entries.signature_files(folder).values()))
 
 
 def create(
@@ -132,7 +136,7 @@ def create(
     repository: str = "",
     certificates: Mapping[str, str] | None = None,
 ) -> Bundle:
-    """Make a bundle in `folder`, which must not exist or be empty.
+    """Make a bundle in `folder`, which must not exist, be empty, or hold one that was cut short.
 
     Raises:
         InputRejected: a document is malformed, or does not fit the other.
@@ -143,7 +147,7 @@ def create(
     new = document.read(unsigned, where="the unsigned document")
     old = document.read(trusted, where="the trusted document") if trusted is not None else None
     _fits(role, new, old, where=printable(str(folder), 200))
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.exists() and not entries.cut_short(folder):
         raise Refused(
             "something is there already",
             where=printable(str(folder), 200),
@@ -156,40 +160,45 @@ def create(
 
 
 def open_bundle(folder: Path) -> Bundle:
-    """Read a bundle and hold it against its own description. Signatures are read, not judged.
+    """Read a bundle's folder and hold it against its own description. Signatures are read, not judged.
 
     Raises:
         InputRejected: not a bundle, or one with links, devices, extra files, odd names, too much in it, a digest or
             length that differs, or documents that do not fit each other; the first reason found.
         NotTrusted: the trusted root does not meet its own threshold.
+        MediumTrouble: it can't be read.
     """
-    found = found_files(folder)
+    return of_files(entries.read(folder), folder)
+
+
+def of_files(found: Mapping[str, bytes], path: Path) -> Bundle:
+    """A bundle of files that came together, by name; `path` is where they came from. As `open_bundle`."""
     for name in ("bundle.json", drives.SUMS):
         if name not in found:
             raise InputRejected(
                 f"{name} is missing, so this is no bundle or only part of one",
-                where=printable(str(folder), 200),
+                where=_show(path),
                 do="copy the whole folder again, or export it again",
                 code="E-BUNDLE-PART",
             )
-    said = description.parse(_read(found["bundle.json"], description.LIMIT), where=_show(found["bundle.json"]))
+    said = description.parse(found["bundle.json"], where=_show(path / "bundle.json"))
     for name in found:
         if name not in said.files and name.split("/")[0] in ("unsigned", "trusted"):
-            raise _bad(found[name], "bundle.json does not name this file", "remove it, or ask whoever made the bundle")
-    contents = {name: _listed(folder, found.get(name), name, facts) for name, facts in said.files.items()}
-    new, old = _documents(said, contents, folder)
-    paths = {name: path for name, path in found.items() if name.startswith("signatures/")}
+            raise _bad(path / name, "bundle.json does not name this file", "remove it, or ask whoever made the bundle")
+    contents = {name: _listed(path / name, found.get(name), facts) for name, facts in said.files.items()}
+    new, old = _documents(said, contents, path)
+    vouching = sorted(name for name in found if name.startswith(evidence.FOLDER))
     bundle = Bundle(
-        path=folder,
+        path=path,
         role=said.role,
         document=new,
         trusted=old,
         holders=said.holders,
         repository=said.repository,
-        signatures=_signatures(paths),
-        certificates={p.stem: evidence.read(p) for n, p in sorted(found.items()) if n.startswith(evidence.FOLDER)},
+        signatures=_signatures(found, path),
+        certificates={Path(n).stem: evidence.parse(found[n], where=_show(path / n)) for n in vouching},
     )
-    _fits(bundle.role, new, old, where=_show(folder))
+    _fits(bundle.role, new, old, where=_show(path))
     _check_sums(bundle, found)
     return bundle
 
@@ -222,9 +231,7 @@ def add_signature(bundle: Bundle, signature: Signature, certificates: str = "") 
     drives.write_file(bundle.path / signatures.name(signature.keyid), signatures.encode(signature))
     # Sums last: until they are there, the signature is in the folder as one that was copied in by hand. They are over
     # the files as they lie there, since another program may have laid out the same JSON in another way.
-    found = found_files(bundle.path)
-    there_now = {name: _read(path, description.DOCUMENT_LIMIT) for name, path in found.items() if name != drives.SUMS}
-    drives.write_file(bundle.path / drives.SUMS, drives.sums(there_now))
+    drives.write_file(bundle.path / drives.SUMS, drives.sums(entries.read(bundle.path)))
     return after
 
 
@@ -324,11 +331,10 @@ def _holds(root: Document, where: str) -> None:
             )
 
 
-def _listed(folder: Path, path: Path | None, name: str, facts: tuple[int, str]) -> bytes:
+def _listed(path: Path, data: bytes | None, facts: tuple[int, str]) -> bytes:
     length, digest = facts
-    if path is None:
-        raise _bad(folder / name, "this file is missing", code="E-BUNDLE-PART")
-    data = _read(path, length)
+    if data is None:
+        raise _bad(path, "this file is missing", code="E-BUNDLE-PART")
     if len(data) != length:
         raise _bad(path, f"{len(data)} bytes, where bundle.json says {length}", code="E-BUNDLE-DIGEST")
     if hashlib.sha256(data).hexdigest() != digest:
@@ -350,15 +356,16 @@ def _documents(said: Description, contents: Mapping[str, bytes], folder: Path) -
     return new, old
 
 
-def _signatures(paths: Mapping[str, Path]) -> tuple[Signature, ...]:
-    return tuple(signatures.read(paths[name]) for name in sorted(paths))
+def _signatures(found: Mapping[str, bytes], path: Path) -> tuple[Signature, ...]:
+    names_ = sorted(name for name in found if name.startswith("signatures/"))
+    return tuple(signatures.parse(found[n], Path(n).stem, where=_show(path / n)) for n in names_)
 
 
-def _check_sums(bundle: Bundle, found: Mapping[str, Path]) -> None:
+def _check_sums(bundle: Bundle, found: Mapping[str, bytes]) -> None:
     """Hold SHA256SUMS against the files. A signature may be newer than the sums: if it verifies, it needs none."""
-    path = found[drives.SUMS]
+    path = bundle.path / drives.SUMS
     listed: dict[str, str] = {}
-    for line in _read(path, description.LIMIT).decode("ascii", "replace").splitlines():
+    for line in found[drives.SUMS].decode("ascii", "replace").splitlines():
         match = _SUM_LINE.fullmatch(line)
         if match is None or match[2] in listed:
             raise _bad(path, "a line is not '<sha256>  <name>', or names a file twice")
@@ -370,21 +377,17 @@ def _check_sums(bundle: Bundle, found: Mapping[str, Path]) -> None:
     for name, digest in listed.items():
         if name not in found or name == drives.SUMS:
             raise _bad(path, f"it lists {printable(name, 120)}, which is not there", code="E-BUNDLE-PART")
-        if hashlib.sha256(_read(found[name], description.DOCUMENT_LIMIT)).hexdigest() == digest:
+        if hashlib.sha256(found[name]).hexdigest() == digest:
             continue
         held = [s for s in bundle.signatures if signatures.name(s.keyid) == name]
         if not held or problem(who, held[0], bundle.document):
-            raise _bad(found[name], f"its SHA-256 is not the one in {drives.SUMS}", code="E-BUNDLE-DIGEST")
+            raise _bad(bundle.path / name, f"its SHA-256 is not the one in {drives.SUMS}", code="E-BUNDLE-DIGEST")
 
 
 def _vouched(bundle: Bundle, name: str) -> bool:
     """Certificates may be newer than the sums, like signatures: they must then be for the key that names their file."""
     keys = {evidence.name(key.keyid): key for authority in bundle.authorities() for key in authority.keys}
     return name in keys and evidence.fits(bundle.certificates[keys[name].keyid], keys[name].spki)
-
-
-def _read(path: Path, limit: int) -> bytes:
-    return intake.read_file(path, limit=limit)
 
 
 def _show(path: Path) -> str:

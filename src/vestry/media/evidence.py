@@ -3,11 +3,7 @@ certificate authority. Nothing is decided by them; whoever reads the bundle may 
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from vestry.errors import InputRejected
-from vestry.metadata import intake
-from vestry.text import printable
 from vestry.tokens import certificates
 
 FOLDER = "certificates"
@@ -20,13 +16,12 @@ def name(keyid: str) -> str:
     return f"{FOLDER}/{keyid}.pem"
 
 
-def read(path: Path) -> str:
-    """The certificates in a file: PEM, one after the other.
+def parse(raw: bytes, *, where: str) -> str:
+    """The certificates in the content of a file: PEM, one after the other.
 
     Raises:
         InputRejected: E-BUNDLE-EVIDENCE: something else is in it.
     """
-    raw = intake.read_file(path, limit=LIMIT)
     try:
         text = raw.decode("ascii")
         ders = split(text)
@@ -35,7 +30,7 @@ def read(path: Path) -> str:
     if not ders:
         raise InputRejected(
             "this is not a file of certificates in PEM",
-            where=printable(str(path), 200),
+            where=where,
             do="remove it, or copy the bundle again",
             code="E-BUNDLE-EVIDENCE",
         )

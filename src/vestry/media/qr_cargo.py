@@ -12,14 +12,13 @@ from pathlib import Path
 
 from vestry.errors import InputRejected
 from vestry.media import drives, names
-from vestry.media.entries import SIGNATURES_LIMIT
+from vestry.media.entries import FILES_LIMIT
 from vestry.metadata import intake
 from vestry.metadata.canonical import encode
 from vestry.text import printable
 
 FORMAT = "vestry-qr-1"
 UNFOLDED_LIMIT = 8 << 20
-FILES_LIMIT = 2 * SIGNATURES_LIMIT + 4
 _LINE_LIMIT = 128 << 10
 
 

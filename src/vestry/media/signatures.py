@@ -34,16 +34,24 @@ def read(path: Path) -> Signature:
         InputRejected: it is malformed, or named after another key.
         MediumTrouble: it can't be read.
     """
+    return parse(intake.read_file(path, limit=LIMIT), path.stem, where=printable(str(path), 200))
+
+
+def parse(raw: bytes, named: str, *, where: str) -> Signature:
+    """The signature in the content of a file that is `named` after a key id.
+
+    Raises:
+        InputRejected: it is malformed, or of another key.
+    """
 
     def must(holds: bool, what: str) -> None:
         if not holds:
             raise InputRejected(what, where=where, do="copy the bundle again", code="E-BUNDLE")
 
-    where = printable(str(path), 200)
-    value = intake.parse(intake.read_file(path, limit=LIMIT), where=where)
+    value = intake.parse(raw, where=where)
     is_one = isinstance(value, dict) and sorted(value) == ["keyid", "sig"]
     must(is_one, "a signature file holds keyid and sig, and nothing else")
     keyid, sig = value["keyid"], value["sig"]
-    must(keyid == path.stem, "the file is named after another key than it holds")
+    must(keyid == named, "the file is named after another key than it holds")
     must(isinstance(sig, str) and _HEX.fullmatch(sig) is not None, "sig is not lower-case hex")
     return Signature(keyid, sig)
