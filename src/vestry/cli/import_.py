@@ -30,8 +30,10 @@ def take(source: Bundle, to: Path, as_json: bool) -> int:
         role=source.role,
         unsigned=source.document.raw,
         trusted=source.trusted.raw if source.trusted is not None else None,
+        previous=source.previous.raw if source.previous is not None else None,
         holders=source.holders,
         repository=source.repository,
+        notes=source.notes,
         certificates=source.vouching(),
     )
     collected = bundle.collect(made, [source])

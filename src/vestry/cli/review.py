@@ -53,7 +53,7 @@ def of_bundle(opened: Bundle, *, now: datetime) -> Review:
     return review(
         opened.role,
         opened.as_found(),
-        old=opened.trusted if is_root else None,
+        old=opened.trusted if is_root else opened.previous,
         delegator=None if is_root else opened.trusted,
         now=now,
         known=lambda keyid: opened.holders.get(keyid, ""),
@@ -61,19 +61,22 @@ def of_bundle(opened: Bundle, *, now: datetime) -> Review:
 
 
 def decided_by(opened: Bundle) -> list[str]:
-    """What the reader must know of the document that decides the keys: the bundle brought it, so nobody vouches for it
-    but the reader, who has it from elsewhere too.
+    """What the reader must know of what came with the document, for the bundle brought it and nobody vouches for it but
+    the reader: the document that decides the keys, and what its maker notes.
     """
-    before = opened.trusted
-    if before is None:
-        return []
-    unsigned = "" if before.signatures else ", without signatures"
-    name = f"{printable(before.type)} v{before.version}"
-    return [
-        f"note: {name} decides who must sign. It came in the bundle{unsigned}.",
-        f"      Compare {name} with the one you trust. Its digest:",
-        *output.digest_lines(before.digest),
-    ]
+    lines = []
+    if (before := opened.trusted) is not None:
+        unsigned = "" if before.signatures else ", without signatures"
+        name = f"{printable(before.type)} v{before.version}"
+        lines = [
+            f"note: {name} decides who must sign. It came in the bundle{unsigned}.",
+            f"      Compare {name} with the one you trust. Its digest:",
+            *output.digest_lines(before.digest),
+        ]
+    if opened.notes:
+        lines.append("note: whoever made the bundle says (their word, which nobody signed):")
+        lines += [f"      {printable(text, 300)}" for text in opened.notes]
+    return lines
 
 
 def width() -> int:

@@ -3,6 +3,7 @@
     bundle.json             format, role, version, digest, names of holders, length and SHA-256 of the two documents
     unsigned/<role>.json    the document, without signatures
     trusted/<n>.<role>.json the root before this one, or the document that delegates to this one; absent at root v1
+    previous/<n>.<role>.json  the version before this one, where it is no root and there is one to compare with
     signatures/<keyid>.json {"keyid", "sig"}; as many as there are
     certificates/<keyid>.pem  what vouches for a key (an attestation, a certificate), where there is something
     SHA256SUMS              for ``sha256sum -c``
@@ -18,13 +19,14 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from vestry.errors import InputRejected, NotTrusted, Refused
-from vestry.media import description, drives, entries, evidence, names, signatures
+from vestry.media import description, drives, entries, evidence, fitting, names, signatures
 from vestry.media.description import Description
-from vestry.metadata import document
+from vestry.metadata import document, intake
 from vestry.metadata.document import Document, Signature
-from vestry.metadata.thresholds import Authority, Tally, authorities, named, tally, verify_signature
+from vestry.metadata.thresholds import Authority, Tally, tally, verify_signature
 from vestry.text import printable
 
 _SUM_LINE = re.compile(r"([0-9a-f]{64}) [ *]([^\n]+)")
@@ -34,23 +36,26 @@ _SUM_LINE = re.compile(r"([0-9a-f]{64}) [ *]([^\n]+)")
 class Bundle:
     """A bundle as it was read.
 
-    `document` is the unsigned document, `trusted` the one that decides its keys (None at root v1); `signatures` are all
-    found, verified or not; `certificates` maps key ids to PEM, which nothing here judges. `holders` maps key ids to
-    names and `repository` says whose metadata it is: hints of whoever made the bundle, which nobody signed.
+    `document` is the unsigned document, `trusted` the one that decides its keys (None at root v1), `previous` what to
+    compare it with where that is not `trusted`; `signatures` are all found, verified or not; `certificates` maps key
+    ids to PEM, which nothing here judges. `holders` maps key ids to names, `repository` says whose metadata it is, and
+    `notes` are lines for the signers: hints of whoever made the bundle, which nobody signed.
     """
 
     path: Path
     role: str
     document: Document
     trusted: Document | None = None
+    previous: Document | None = None
     holders: Mapping[str, str] = field(default_factory=dict)
     repository: str = ""
+    notes: tuple[str, ...] = ()
     signatures: tuple[Signature, ...] = ()
     certificates: Mapping[str, str] = field(default_factory=dict)
 
     def authorities(self) -> tuple[Authority, ...]:
         """Who must sign."""
-        return _authorities(self.role, self.document, self.trusted)
+        return fitting.signers(self.role, self.document, self.trusted)
 
     def vouching(self) -> Mapping[str, str]:
         """Certificates for keys that must sign; those for others stay behind."""
@@ -77,8 +82,10 @@ class Bundle:
             self.role,
             self.as_found(),
             trusted=self.trusted,
+            previous=self.previous,
             holders=self.holders,
             repository=self.repository,
+            notes=self.notes,
             certificates=self.certificates,
         )
 
@@ -98,8 +105,10 @@ def files(
     signed: Document,
     *,
     trusted: Document | None = None,
+    previous: Document | None = None,
     holders: Mapping[str, str] | None = None,
     repository: str = "",
+    notes: tuple[str, ...] = (),
     certificates: Mapping[str, str] | None = None,
 ) -> Mapping[str, bytes]:
     """All files of a bundle of `signed` by name, ``SHA256SUMS`` included. Pure: same input, same bytes."""
@@ -107,8 +116,10 @@ def files(
     fixed = {f"unsigned/{names.safe_part(role)}.json": unsigned.raw}
     if trusted is not None:
         fixed[_trusted_name(trusted)] = trusted.raw
+    if previous is not None:
+        fixed[_previous_name(role, previous)] = previous.raw
     facts = {name: (len(data), hashlib.sha256(data).hexdigest()) for name, data in fixed.items()}
-    said = Description(role, unsigned.version, unsigned.digest, facts, holders or {}, repository)
+    said = Description(role, unsigned.version, unsigned.digest, facts, holders or {}, repository, notes)
     found = {"bundle.json": said.encode(), **fixed}
     found |= {signatures.name(s.keyid): signatures.encode(s) for s in signed.signatures}
     found |= {evidence.name(keyid): text.encode() for keyid, text in (certificates or {}).items()}
@@ -132,21 +143,25 @@ def create(
     role: str,
     unsigned: bytes,
     trusted: bytes | None = None,
+    previous: bytes | None = None,
     holders: Mapping[str, str] | None = None,
     repository: str = "",
+    notes: tuple[str, ...] = (),
     certificates: Mapping[str, str] | None = None,
 ) -> Bundle:
     """Make a bundle in `folder`, which must not exist, be empty, or hold one that was cut short.
 
     Raises:
         InputRejected: a document is malformed, or does not fit the other.
-        NotTrusted: the trusted root does not meet its own threshold.
+        NotTrusted: the trusted root does not meet its own threshold, or the previous version not that of the trusted
+            document.
         Refused: something is in `folder` already.
         MediumTrouble: it cannot be written.
     """
-    new = document.read(unsigned, where="the unsigned document")
-    old = document.read(trusted, where="the trusted document") if trusted is not None else None
-    _fits(role, new, old, where=printable(str(folder), 200))
+    before = _parsed(previous, "the previous version") if previous is not None else None
+    new = _parsed(unsigned, "the unsigned document", before)
+    old = _parsed(trusted, "the trusted document") if trusted is not None else None
+    fitting.check(role, new, old, before, where=printable(str(folder), 200))
     if folder.exists() and not entries.cut_short(folder):
         raise Refused(
             "something is there already",
@@ -154,7 +169,8 @@ def create(
             do="name a folder that does not exist yet",
             code="E-BUNDLE-EXISTS",
         )
-    made = files(role, new, trusted=old, holders=holders, repository=repository, certificates=certificates)
+    said: dict[str, Any] = {"holders": holders, "repository": repository, "notes": notes, "certificates": certificates}
+    made = files(role, new, trusted=old, previous=before, **said)
     drives.export(made, folder)
     return open_bundle(folder)
 
@@ -165,7 +181,7 @@ def open_bundle(folder: Path) -> Bundle:
     Raises:
         InputRejected: not a bundle, or one with links, devices, extra files, odd names, too much in it, a digest or
             length that differs, or documents that do not fit each other; the first reason found.
-        NotTrusted: the trusted root does not meet its own threshold.
+        NotTrusted: as `create`.
         MediumTrouble: it can't be read.
     """
     return of_files(entries.read(folder), folder)
@@ -183,22 +199,24 @@ def of_files(found: Mapping[str, bytes], path: Path) -> Bundle:
             )
     said = description.parse(found["bundle.json"], where=_show(path / "bundle.json"))
     for name in found:
-        if name not in said.files and name.split("/")[0] in ("unsigned", "trusted"):
+        if name not in said.files and name.split("/")[0] in description.DOCUMENTS:
             raise _bad(path / name, "bundle.json does not name this file", "remove it, or ask whoever made the bundle")
     contents = {name: _listed(path / name, found.get(name), facts) for name, facts in said.files.items()}
-    new, old = _documents(said, contents, path)
+    new, old, before = _documents(said, contents, path)
     vouching = sorted(name for name in found if name.startswith(evidence.FOLDER))
     bundle = Bundle(
         path=path,
         role=said.role,
         document=new,
         trusted=old,
+        previous=before,
         holders=said.holders,
         repository=said.repository,
+        notes=said.notes,
         signatures=_signatures(found, path),
         certificates={Path(n).stem: evidence.parse(found[n], where=_show(path / n)) for n in vouching},
     )
-    _fits(bundle.role, new, old, where=_show(path))
+    fitting.check(bundle.role, new, old, before, where=_show(path))
     _check_sums(bundle, found)
     return bundle
 
@@ -290,47 +308,6 @@ def problem(who: tuple[Authority, ...], signature: Signature, signed: Document) 
     return ""
 
 
-def _authorities(role: str, new: Document, trusted: Document | None) -> tuple[Authority, ...]:
-    if role == "root":
-        return authorities(role, new, trusted=trusted, delegator=None)
-    return authorities(role, new, trusted=None, delegator=trusted)
-
-
-def _fits(role: str, new: Document, old: Document | None, *, where: str) -> None:
-    def bad(what: str) -> InputRejected:
-        return InputRejected(what, where=where, do="ask whoever made the bundle", code="E-BUNDLE-FIT")
-
-    if new.signatures:
-        raise bad("the unsigned document carries signatures")
-    kind = role if role in ("root", "timestamp", "snapshot", "targets") else "targets"
-    if new.type != kind:
-        raise bad(f"the document is a {printable(new.type, 40)}, not the {printable(role, 40)} it should be")
-    if role != "root" and old is None:
-        raise bad("the document that delegates to this role is missing")
-    if role == "root":
-        if old is None:
-            if new.version != 1:
-                raise bad(f"root v{new.version} comes without the root before it")
-            return
-        if old.type != "root" or old.version + 1 != new.version:
-            raise bad(f"root v{new.version} cannot follow {printable(old.type, 40)} v{old.version}")
-        _holds(old, where)
-        return
-    if old is not None and named(old, role) is None:
-        raise bad(f"the trusted document does not delegate to {printable(role, 40)}")
-
-
-def _holds(root: Document, where: str) -> None:
-    for authority in authorities("root", root, trusted=None, delegator=None):
-        if not (held := tally(root, authority)).met:
-            raise NotTrusted(
-                f"the trusted root v{root.version} is signed by {held.sentence} only",
-                where=where,
-                do="do not sign; start from a root that its own keys have signed",
-                code="E-ROOT-UNSIGNED",
-            )
-
-
 def _listed(path: Path, data: bytes | None, facts: tuple[int, str]) -> bytes:
     length, digest = facts
     if data is None:
@@ -342,18 +319,33 @@ def _listed(path: Path, data: bytes | None, facts: tuple[int, str]) -> bytes:
     return data
 
 
-def _documents(said: Description, contents: Mapping[str, bytes], folder: Path) -> tuple[Document, Document | None]:
-    read = {name: document.read(data, where=_show(folder / name)) for name, data in contents.items()}
-    new = next(d for name, d in read.items() if name.startswith("unsigned/"))
-    old = next((d for name, d in read.items() if name.startswith("trusted/")), None)
+def _documents(
+    said: Description, contents: Mapping[str, bytes], folder: Path
+) -> tuple[Document, Document | None, Document | None]:
+    """The unsigned document, the trusted one and the previous version."""
+    by_folder = {name.split("/")[0]: name for name in contents}
+
+    def read(inner: str, before: Document | None = None) -> Document | None:
+        name = by_folder.get(inner)
+        return _parsed(contents[name], _show(folder / name), before) if name is not None else None
+
+    old, previous = read("trusted"), read("previous")
+    new = read("unsigned", previous)
+    assert new is not None, "bundle.json names an unsigned document"
     if (new.version, new.digest) != (said.version, said.digest):
         raise _bad(
             folder / "bundle.json", "version or digest differ from the unsigned document's", code="E-BUNDLE-DIGEST"
         )
     wanted = {f"unsigned/{names.safe_part(said.role)}.json"} | ({_trusted_name(old)} if old is not None else set())
+    wanted |= {_previous_name(said.role, previous)} if previous is not None else set()
     if set(contents) != wanted:
         raise _bad(folder / "bundle.json", f"the documents should be named {' and '.join(sorted(wanted))}")
-    return new, old
+    return new, old, previous
+
+
+def _parsed(raw: bytes, where: str, before: Document | None = None) -> Document:
+    limits = intake.Limits(bytes=description.DOCUMENT_LIMIT)
+    return document.read(raw, where=where, limits=limits, before=before)
 
 
 def _signatures(found: Mapping[str, bytes], path: Path) -> tuple[Signature, ...]:
@@ -396,6 +388,10 @@ def _show(path: Path) -> str:
 
 def _trusted_name(trusted: Document) -> str:
     return f"trusted/{trusted.version}.{names.safe_part(trusted.type)}.json"
+
+
+def _previous_name(role: str, previous: Document) -> str:
+    return f"previous/{previous.version}.{names.safe_part(role)}.json"
 
 
 def _bad(path: Path, what: str, do: str = "copy the bundle again", code: str = "E-BUNDLE") -> InputRejected:

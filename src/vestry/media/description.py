@@ -14,16 +14,21 @@ from vestry.metadata import intake
 FORMAT = "vestry-bundle-1"
 LIMIT = 1 << 20
 HOLDERS_LIMIT = 1000
-DOCUMENT_LIMIT = 64 << 20
+DOCUMENT_LIMIT = 256 << 20
+"""Bytes of a document: half a million delegations take 200 million."""
+DOCUMENTS = ("unsigned", "trusted", "previous")
+"""The folders of documents, one in each."""
+NOTES_LIMIT = 50
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_FILE = re.compile(r"(?:unsigned|trusted)/[A-Za-z0-9_.%-]{1,120}")
+_FILE = re.compile(r"(?:unsigned|trusted|previous)/[A-Za-z0-9_.%-]{1,120}")
 _FIELDS = ("digest", "files", "format", "holders", "repository", "role", "version")
 
 
 @dataclass(frozen=True)
 class Description:
-    """`digest` is SHA-256 over the canonical signed part; `files` maps names to (length in bytes, SHA-256 in hex)."""
+    """`digest` is SHA-256 over the canonical signed part; `files` maps names to (length in bytes, SHA-256 in hex);
+    `notes` are lines for the signers, and the file says nothing of them where there are none."""
 
     role: str
     version: int
@@ -31,6 +36,7 @@ class Description:
     files: Mapping[str, tuple[int, str]]
     holders: Mapping[str, str] = field(default_factory=dict)
     repository: str = ""
+    notes: tuple[str, ...] = ()
 
     def encode(self) -> bytes:
         """The file."""
@@ -42,6 +48,7 @@ class Description:
             "files": {name: {"length": length, "sha256": sha} for name, (length, sha) in self.files.items()},
             "holders": dict(self.holders),
             "repository": self.repository,
+            **({"notes": list(self.notes)} if self.notes else {}),
         }
         return (json.dumps(value, indent=1, sort_keys=True) + "\n").encode()
 
@@ -60,22 +67,28 @@ def parse(raw: bytes, *, where: str) -> Description:
     value: Any = intake.parse(raw, where=where)
     must(isinstance(value, dict), "bundle.json is not an object")
     must(value.get("format") == FORMAT, f"the format is not {FORMAT}; this may be a bundle of another version")
-    must(tuple(sorted(value)) == _FIELDS, f"bundle.json must have exactly the fields {', '.join(_FIELDS)}")
+    must(
+        tuple(sorted(value.keys() - {"notes"})) == _FIELDS,
+        f"bundle.json must have exactly the fields {', '.join(_FIELDS)}",
+    )
     role, version, digest = value["role"], value["version"], value["digest"]
     must(isinstance(role, str) and 0 < len(role) <= 200, "role is not a name")
     must(type(version) is int and version >= 1, "version is not a whole number from 1 on")
     must(isinstance(digest, str) and _DIGEST.fullmatch(digest) is not None, "digest is not 64 lower-case hex digits")
-    must(isinstance(value["files"], dict) and len(value["files"]) <= 2, "files does not name one or two documents")
+    must(
+        isinstance(value["files"], dict) and len(value["files"]) <= len(DOCUMENTS),
+        "files does not name one to three documents",
+    )
     files: dict[str, tuple[int, str]] = {}
     for name, facts in value["files"].items():
         must(_FILE.fullmatch(name) is not None, "files has a name that no bundle has")
         must(isinstance(facts, dict) and sorted(facts) == ["length", "sha256"], "a file needs length and sha256, only")
         length, sha = facts["length"], facts["sha256"]
-        must(type(length) is int and 0 < length <= DOCUMENT_LIMIT, "a length is not between 1 byte and 64 MiB")
+        must(type(length) is int and 0 < length <= DOCUMENT_LIMIT, "a length is not between 1 byte and 256 MiB")
         must(isinstance(sha, str) and _DIGEST.fullmatch(sha) is not None, "a sha256 is not 64 lower-case hex digits")
         files[name] = (length, sha)
     folders = sorted(name.split("/")[0] for name in files)
-    must(folders in (["unsigned"], ["trusted", "unsigned"]), "files does not name one unsigned document")
+    must("unsigned" in folders and len(set(folders)) == len(folders), "files does not name one unsigned document")
     holders = value["holders"]
     must(isinstance(holders, dict) and len(holders) <= HOLDERS_LIMIT, "holders is not an object of names by key id")
     for keyid, holder in holders.items():
@@ -83,4 +96,8 @@ def parse(raw: bytes, *, where: str) -> Description:
         must(isinstance(holder, str) and 0 < len(holder) <= 200, "holders has something else than a name")
     repository = value["repository"]
     must(isinstance(repository, str) and len(repository) <= 200, "repository is not a name")
-    return Description(role, version, digest, files, holders, repository)
+    notes = value.get("notes", [])
+    must(isinstance(notes, list) and len(notes) <= NOTES_LIMIT, f"notes is not a list of up to {NOTES_LIMIT} lines")
+    for note in notes:
+        must(isinstance(note, str) and 0 < len(note) <= 300, "notes has something else than a line")
+    return Description(role, version, digest, files, holders, repository, tuple(notes))

@@ -13,10 +13,10 @@ from vestry.media import description, evidence, names, signatures
 from vestry.metadata import intake
 from vestry.text import printable
 
-FOLDERS = ("unsigned", "trusted", "signatures", "certificates")
+FOLDERS = ("unsigned", "trusted", "previous", "signatures", "certificates")
 SIGNATURES_LIMIT = 256
 FILES_LIMIT = 2 * SIGNATURES_LIMIT + 4
-BYTES_LIMIT = 160 << 20
+BYTES_LIMIT = (2 * 256 + 32) << 20
 """All files together: two documents of the largest size, and as much as any number of holders ever signed."""
 
 _TOP = ("bundle.json", "SHA256SUMS")
