@@ -111,8 +111,65 @@ def _stage(p: argparse.ArgumentParser) -> None:
     root.add_argument(
         "--drop", metavar="NAME|KEYID", nargs="+", action="extend", default=[], help="a root or targets key that leaves"
     )
-    root.add_argument("--expires", default="365d", metavar="365d|DATE", help="days from today, or YYYY-MM-DD")
-    root.add_argument("--into", required=True, metavar="BUNDLE", help="the folder to make")
+    _made(root)
+    targets = _add(kinds, "stage_targets", "targets", "draft the next targets of a role, from the files of a release")
+    _above(targets, "the version before, or what delegates to the role")
+    targets.add_argument(
+        "--role", metavar="NAME", help="the role that signs (default: targets, or as --from is called)"
+    )
+    targets.add_argument(
+        "--add", metavar="FILE", nargs="+", action="extend", default=[], help="a file to add or replace, looked into"
+    )
+    targets.add_argument("--prefix", metavar="FOLDER", help="the folder of the target paths (default: as delegated)")
+    targets.add_argument(
+        "--remove", metavar="PATH", nargs="+", action="extend", default=[], help="a target path that goes"
+    )
+    targets.add_argument("--no-look", action="store_true", help="do not look into wheels and source distributions")
+    _made(targets)
+    delegation = _add(kinds, "stage_delegation", "delegation", "draft a delegation: its keys, threshold and paths")
+    _above(delegation, "the version before of what delegates")
+    delegation.add_argument("--role", required=True, metavar="NAME", help="the role delegated to")
+    delegation.add_argument(
+        "--by", default="targets", metavar="NAME", help="the role that delegates (default: targets)"
+    )
+    delegation.add_argument(
+        "--key", metavar="NAME=PEM", nargs="+", action="extend", default=[], help="a key that joins, and its holder"
+    )
+    delegation.add_argument("--threshold", type=_whole, metavar="N", help="how many of the role's keys must sign")
+    delegation.add_argument(
+        "--drop", metavar="NAME|KEYID", nargs="+", action="extend", default=[], help="a key that leaves"
+    )
+    delegation.add_argument(
+        "--paths", metavar="GLOB", nargs="+", action="extend", default=[], help="target paths that it may sign for"
+    )
+    delegation.add_argument(
+        "--hash-prefixes", metavar="HEX", nargs="+", action="extend", default=[], help="the same by SHA-256 of the path"
+    )
+    delegation.add_argument(
+        "--terminating", action=argparse.BooleanOptionalAction, default=None, help="end the search for its paths there"
+    )
+    delegation.add_argument(
+        "--before", metavar="NAME", help="the delegation to go before (default: last, or as it was)"
+    )
+    delegation.add_argument("--remove", action="store_true", help="take the delegation away")
+    _made(delegation)
+
+
+def _above(p: argparse.ArgumentParser, previous: str) -> None:
+    p.add_argument("--root", required=True, metavar="ROOT", help="the signed root (file or bundle) that decides all")
+    p.add_argument("--from", dest="previous", action="append", default=[], metavar="FILE", help=previous)
+    p.add_argument(
+        "--delegator",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a document between root and the role; repeatable (default: those beside the root)",
+    )
+
+
+def _made(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--expires", default="365d", metavar="365d|DATE", help="days from today, or YYYY-MM-DD")
+    p.add_argument("--into", required=True, metavar="BUNDLE", help="the folder to make")
 
 
 def _bytes(text: str) -> int:

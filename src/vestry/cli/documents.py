@@ -21,9 +21,10 @@ FILE_LIMIT = 64 << 20
 _PEM_LIMIT = 64 << 10
 
 
-def read_document(path: Path) -> Document:
+def read_document(path: Path, *, limit: int = FILE_LIMIT) -> Document:
     """One file of metadata."""
-    return document.read(intake.read_file(path, limit=FILE_LIMIT), where=printable(str(path), 200))
+    raw = intake.read_file(path, limit=limit)
+    return document.read(raw, where=printable(str(path), 200), limits=intake.Limits(bytes=limit))
 
 
 @dataclass(frozen=True)

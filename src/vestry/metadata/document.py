@@ -146,6 +146,31 @@ class LargeDocument(Document):
         """Begin to hash; other work goes on meanwhile."""
         _ = self._digest
 
+    def plain(self, form: crowd.Form, text: str) -> Any:
+        """The entry of the crowd in whose canonical bytes `text` stands, as no other's; None if there is none."""
+        for run in (run for run, _ in self.left.runs if run.form is form):
+            at = run.raw.find(text.encode(), run.start, run.end)
+            if at >= 0:
+                start = run.raw.rfind(form.before, run.start, at + len(form.before))
+                entry = crowd.entry_pattern(form).match(run.raw, start, run.end)
+                return json.loads(entry[0] if form.is_list else b"{%b}" % entry[0]) if entry else None
+        return None
+
+    def parts(self, role: str | None, keyids: Iterable[str] = ()) -> tuple[Mapping[str, Any] | None, dict[str, Any]]:
+        """The delegation to `role` and the key objects of these ids, as far as they are there."""
+        if any(run.spaced for run, _ in self.left.runs):
+            inner = self.signed.get("delegations", {})
+            few = inner.get("keys", {})
+        else:
+            inner = self.left.signed.get("delegations", {})
+            few = dict(inner.get("keys", {}))
+            for keyid in (i for i in keyids if i not in few):
+                few |= self.plain(crowd.KEYS, f"{json.dumps(keyid)}:{{") or {}
+        entry = next((r for r in inner.get("roles", []) if r["name"] == role), None)
+        if entry is None and role is not None:
+            entry = self.plain(crowd.ROLES, f'"name":{json.dumps(role)},"paths"')
+        return entry, few
+
     def __repr__(self) -> str:
         return f"LargeDocument({self.type} v{self.version}, {len(self.raw):,} bytes)"
 
@@ -234,8 +259,12 @@ def read_large(
 
 def keys(document: Document, only: Iterable[str] | None = None) -> Mapping[str, Key]:
     """The key objects of a root, or of a targets' delegations, by key id; of `only` these ids, where they are given."""
-    holder = document.signed if document.type in ("root", "layout") else document.signed.get("delegations", {})
-    listed = holder.get("keys", {})
+    if isinstance(document, LargeDocument) and only is not None:
+        only = list(only)
+        listed = document.parts(None, only)[1]
+    else:
+        holder = document.signed if document.type in ("root", "layout") else document.signed.get("delegations", {})
+        listed = holder.get("keys", {})
     wanted = listed if only is None else [keyid for keyid in only if keyid in listed]
     return {keyid: Key.from_dict(keyid, listed[keyid]) for keyid in wanted}
 
@@ -245,10 +274,13 @@ def role_entry(document: Document, role: str) -> Mapping[str, Any] | None:
     if document.type == "root":
         entry: Mapping[str, Any] | None = document.signed["roles"].get(role)
         return entry
-    delegations = document.signed.get("delegations", {})
+    large = document if isinstance(document, LargeDocument) else None
+    delegations = (large.left if large else document).signed.get("delegations", {})
     succinct = delegations.get("succinct_roles")
     if succinct is not None:
         return succinct if _in_succinct(succinct, role) else None
+    if large is not None:
+        return large.parts(role)[0]
     return next((r for r in delegations.get("roles", []) if r["name"] == role), None)
 
 

@@ -14,7 +14,7 @@ import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 from vestry.errors import InputRejected, MediumTrouble
 from vestry.metadata.canonical import INT_MAX, INT_MIN
@@ -41,6 +41,27 @@ def read_file(path: Path, *, limit: int) -> bytes:
         MediumTrouble: it can't be read.
     """
     where = printable(str(path), 200)
+    with open_file(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > limit:
+            raise _too_large(size, limit, where)
+        try:
+            data = file.read(limit + 1)
+        except OSError as error:
+            raise MediumTrouble(f"cannot read: {error.strerror}", where=where) from error
+    if len(data) > limit:
+        raise _too_large(len(data), limit, where)
+    return data
+
+
+def open_file(path: Path) -> BinaryIO:
+    """A regular file, open to be read.
+
+    Raises:
+        InputRejected: it is a link, a folder, a pipe or a device, or is not there.
+        MediumTrouble: it can't be opened.
+    """
+    where = printable(str(path), 200)
     try:
         # Looked at before it is opened: to open a device may already do something.
         _regular(os.lstat(path), where)
@@ -54,18 +75,13 @@ def read_file(path: Path, *, limit: int) -> bytes:
         if error.errno == errno.ENAMETOOLONG:
             raise InputRejected("no file can have so long a name", where=where) from None
         raise MediumTrouble(f"cannot open: {error.strerror}", where=where) from error
-    with os.fdopen(fd, "rb") as file:
-        found = os.fstat(fd)
-        _regular(found, where)
-        if found.st_size > limit:
-            raise _too_large(found.st_size, limit, where)
-        try:
-            data = file.read(limit + 1)
-        except OSError as error:
-            raise MediumTrouble(f"cannot read: {error.strerror}", where=where) from error
-    if len(data) > limit:
-        raise _too_large(len(data), limit, where)
-    return data
+    file = os.fdopen(fd, "rb")
+    try:
+        _regular(os.fstat(fd), where)
+    except InputRejected:
+        file.close()
+        raise
+    return file
 
 
 def _regular(found: os.stat_result, where: str) -> None:
