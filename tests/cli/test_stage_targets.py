@@ -173,7 +173,7 @@ def test_a_delegator_that_does_not_hold_is_refused(index: Index, dist: list[Path
 
 
 def test_a_delegator_that_nothing_leads_to_is_told(index: Index, dist: list[Path], tmp_path: Path) -> None:
-    """A claimed role without the targets above it: the draft can be made, and its signers are told what was not seen."""
+    """A claimed role without the targets above it: a draft can be made, and its signers are told what was not seen."""
     claimed = index.delegate("mia")
     lonely = tmp_path / "3.claimed.json"
     found = document.read(claimed.read_bytes(), where="test").with_signatures(())

@@ -224,9 +224,9 @@ HOSTILE: dict[str, tuple[Callable[[Files], bytes], str]] = {
     "zip: says more than there is": (lambda g: put(g, Z(SIG, b"{}", size=900)), "other bytes than the archive says"),
     "zip: huge in all": (
         lambda g: put(
-            g, *(Z(f"signatures/{n:064x}.json", b"", packed=b"x" * 999_999, size=99 << 20) for n in range(2))
+            g, *(Z(f"signatures/{n:064x}.json", b"", packed=b"x" * 999_999, size=99 << 20) for n in range(6))
         ),
-        "more than 167,772,160 bytes",
+        "more than 570,425,344 bytes",
     ),
     "zip: too large for a signature": (
         lambda g: put(g, Z(SIG, bytes(range(256)) * 1100, method=0)),

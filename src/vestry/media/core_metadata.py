@@ -8,7 +8,7 @@ from email import message_from_bytes
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from vestry.media.archives import Hit
+from vestry.media.release_archives import Hit
 
 
 def compare(one: str, other: str) -> str:

@@ -14,7 +14,7 @@ from typing import BinaryIO
 from packaging.utils import canonicalize_name
 
 from vestry.media import sdists, wheels
-from vestry.media.archives import Broken, Hit
+from vestry.media.release_archives import Broken, Hit
 from vestry.metadata.policy import ORDER, Severity
 from vestry.metadata.rulebook import Finding
 from vestry.text import printable

@@ -14,9 +14,9 @@ from typing import IO, BinaryIO, cast
 
 from packaging.utils import InvalidSdistFilename, canonicalize_name, parse_sdist_filename
 
-from vestry.media import archives
-from vestry.media.archives import Broken, Hit
+from vestry.media import release_archives as archives
 from vestry.media.core_metadata import compare, headers
+from vestry.media.release_archives import Broken, Hit
 
 
 def look(name: str, file: BinaryIO) -> tuple[str, str, list[Hit]]:

@@ -15,9 +15,9 @@ from typing import BinaryIO
 from packaging.tags import Tag, parse_tag
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
-from vestry.media import archives
-from vestry.media.archives import Broken, Hit
+from vestry.media import release_archives as archives
 from vestry.media.core_metadata import compare, headers
+from vestry.media.release_archives import Broken, Hit
 
 _UNHASHED = ("RECORD", "RECORD.jws", "RECORD.p7s")
 _STRONG = ("sha256", "sha384", "sha512")
