@@ -152,7 +152,7 @@ async def staged(
         conduct,
         title=title,
         rehearsal=rehearsal,
-        offline=True,
+        offline=lambda: True,
         glyphs=glyphs,
         resume_hint="vestry run script.toml --into DIR",
         now=lambda: NOON,

@@ -36,7 +36,7 @@ def run(front):
         raise ZeroDivisionError("a fault")
     front.ask(Confirm("last", "The last question stands here.", "Olivia"))
 title = "A test " + (EVIL if sys.argv[1] == "hostile" else "ceremony")
-sys.exit(run_ceremony(run, title=title, rehearsal=True, offline=None, resume_hint="vestry run x"))
+sys.exit(run_ceremony(run, title=title, rehearsal=True, offline=lambda: None, resume_hint="vestry run x"))
 """
 
 

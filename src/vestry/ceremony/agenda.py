@@ -136,13 +136,13 @@ def turns(state: State, step: s.SignStep) -> tuple[Turn, ...]:
     return tuple(Turn(h, tuple(wanted[h])) for h in dict.fromkeys(order) if h in wanted)
 
 
-def amiss(state: State, step: s.PreflightStep, checks: Mapping[str, tuple[str, str]]) -> dict[str, str]:
+def amiss(script: s.Script, step: s.PreflightStep, checks: Mapping[str, tuple[str, str]]) -> dict[str, str]:
     """Checks that must be mended or waived, with what they saw: those that the script requires and that don't pass,
     and in a real ceremony any that says stop."""
     return {
         name: line
         for name, (verdict, line) in checks.items()
-        if (verdict == "stop" and not state.script.rehearsal) or (name in step.require and verdict != "pass")
+        if (verdict == "stop" and not script.rehearsal) or (name in step.require and verdict != "pass")
     }
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from vestry.ceremony import agenda, proof
+from datetime import datetime
+
+from vestry.ceremony import agenda, proof, timekeeping
 from vestry.ceremony import events as e
 from vestry.ceremony.decide import read_review
 from vestry.ceremony.dialogue import Ask, Choose, Confirm, ReadReview
@@ -11,6 +13,8 @@ from vestry.ceremony.room import Room
 from vestry.ceremony.script import DraftStep, GatherStep, PreflightStep, ReviewStep, SayStep
 from vestry.errors import Stopped
 from vestry.machine import preflight
+from vestry.machine.isolation import OPEN
+from vestry.machine.preflight import Plan
 from vestry.metadata import document
 from vestry.metadata.rulebook import Finding
 from vestry.text import printable
@@ -50,13 +54,14 @@ def look_at_machine(room: Room, step: PreflightStep, index: int) -> None:
     """Look at the machine; what does not hold is mended and looked at again, or waived with a reason."""
     while True:
         with room.waiting("The machine is looked at"):
-            checks = preflight.take()
+            seen = preflight.take(_plan(room), room.confined or OPEN)
+        checks = {name: (str(check.verdict), check.line) for name, check in seen.items()}
         for name, (verdict, line) in checks.items():
             room.tell(f"{name}: {verdict}: {line}", good={"pass": True, "stop": False}.get(verdict))
         room.tell(
             f"The machine's clock says {room.now()}. Hold a watch against it: 'exception', or F6, states its time."
         )
-        bad = agenda.amiss(room.state, step, checks)
+        bad = agenda.amiss(room.state.script, step, checks)
         waived = {}
         if bad:
             answer = room.ask(
@@ -85,6 +90,12 @@ def look_at_machine(room: Room, step: PreflightStep, index: int) -> None:
                 waived[name] = reason.strip()
         room.record(e.PreflightTaken(index, checks, waived), room.administrator)
         return
+
+
+def _plan(room: Room) -> Plan:
+    now = datetime.fromisoformat(room.now())
+    doubts = timekeeping.doubts(room.state.script, room.state.predecessor, now)
+    return Plan(room.folder, doubts, room.bench.modules())
 
 
 def make_drafts(room: Room, step: DraftStep, _: int) -> None:

@@ -10,10 +10,12 @@ from types import TracebackType
 
 from vestry.ceremony.script import Script, TokenSpec
 from vestry.errors import TokenTrouble
+from vestry.machine.integrity import Module
 from vestry.metadata.keys import Key
 from vestry.text import printable
 from vestry.tokens import plugins
 from vestry.tokens.inventory import find_module, open_source
+from vestry.tokens.process import Pkcs11Source
 from vestry.tokens.software import SoftwareSource
 from vestry.tokens.token import Token, TokenInfo, TokenSource
 from vestry.tokens.uri import ANY, KeyUri, fits
@@ -33,6 +35,21 @@ class Bench:
         for source in self._sources.values():
             source.close()
         self._sources.clear()
+
+    def modules(self) -> tuple[Module, ...]:
+        """Every module and plug-in that the script names, with what it says of itself; modules are loaded for it."""
+        named = {spec.module: spec for spec in self._script.tokens if spec.use != "software"}
+        return tuple(self._about(spec) for spec in named.values())
+
+    def _about(self, spec: TokenSpec) -> Module:
+        if spec.use == "plugin":
+            return plugins.about(spec.module)
+        try:
+            source = self._source(spec)
+            assert isinstance(source, Pkcs11Source)
+            return replace(source.about(), name=spec.module)
+        except TokenTrouble as error:
+            return Module(spec.module, trouble=error.what)
 
     def tokens(self, spec: TokenSpec) -> tuple[Token, ...]:
         """All tokens where `spec` is to be found."""

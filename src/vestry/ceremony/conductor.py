@@ -26,6 +26,7 @@ from vestry.ceremony.script import Script
 from vestry.ceremony.state import State, evolve
 from vestry.ceremony.transcript import Transcript
 from vestry.errors import InputRejected, MediumTrouble, NotTrusted, Refused, Stopped, TokenTrouble, VestryError
+from vestry.machine.isolation import Confinement
 from vestry.media import drives
 from vestry.text import printable, words
 
@@ -66,6 +67,7 @@ def conduct(
     *,
     tokens: Path | None = None,
     clock: Clock | None = None,
+    confined: Confinement | None = None,
 ) -> State:
     """Run `script` in `folder` from where its transcript stands, to the end.
 
@@ -76,6 +78,7 @@ def conduct(
         front: Who asks.
         tokens: Folder of software tokens; ``tokens`` in the ceremony's folder where not given.
         clock: Where the time comes from.
+        confined: How far this process was cut off, where it was to be.
 
     Returns:
         The state at the end.
@@ -88,13 +91,22 @@ def conduct(
     with Bench(script, tokens or folder / "tokens") as bench:
         transcript, state = _open(script, inputs, folder, clock)
         try:
-            room = Room(folder, transcript, state, front, bench, clock)
+            room = Room(folder, transcript, state, front, bench, clock, confined)
             outputs.write_all(room.state, folder)
             front.show(room.state)
+            _say_how_confined(room)
             _run(room)
             return room.state
         finally:
             transcript.close()
+
+
+def _say_how_confined(room: Room) -> None:
+    """Whether this run is cut off from networks; a run that is not goes on, and the transcript says so."""
+    if room.confined is not None:
+        room.tell(room.confined.said, good=room.confined.isolated or None)
+        if not room.confined.isolated:
+            room.record(e.TroubleMet("", "E-ISOLATION", room.confined.said), room.administrator)
 
 
 def _open(script: Script, inputs: Mapping[str, bytes], folder: Path, clock: Clock) -> tuple[Transcript, State]:

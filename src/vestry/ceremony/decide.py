@@ -106,7 +106,7 @@ def _preflight(state: State, event: e.PreflightTaken, _: str) -> None:
     for name in step.require:
         if name not in event.checks:
             raise Refused(f"the check '{name}' was not made")
-    for name, line in agenda.amiss(state, step, event.checks).items():
+    for name, line in agenda.amiss(state.script, step, event.checks).items():
         if not event.waived.get(name, "").strip():
             raise Refused(f"the check '{name}' says: {line}")
 

@@ -54,7 +54,8 @@ class Gathered:
 
 @dataclass(frozen=True)
 class PreflightTaken:
-    """What the machine showed: each check's name mapped to ``pass``, ``warn``, ``stop`` or ``unknown`` and one line."""
+    """What the machine showed: each check's name mapped to ``pass``, ``warn``, ``stop`` or ``cannot tell`` (once
+    ``unknown``) and one line."""
 
     step: int
     checks: Mapping[str, tuple[str, str]]

@@ -20,6 +20,7 @@ from vestry.ceremony.script import TokenSpec
 from vestry.ceremony.state import ReadFacts, State, evolve
 from vestry.ceremony.transcript import Transcript
 from vestry.errors import Stopped, TokenTrouble
+from vestry.machine.isolation import Confinement
 from vestry.metadata.review import Reviewed, conclude
 from vestry.text import Safe, printable
 from vestry.tokens import naming, pins
@@ -34,9 +35,18 @@ _PIN_REFUSED = ("E-PIN-WRONG", "E-PIN-LENGTH")
 class Room:
     """Everything a step needs. `state` changes only through `record`."""
 
-    def __init__(self, folder: Path, transcript: Transcript, state: State, front: Front, bench: Bench, clock: Clock):
+    def __init__(
+        self,
+        folder: Path,
+        transcript: Transcript,
+        state: State,
+        front: Front,
+        bench: Bench,
+        clock: Clock,
+        confined: Confinement | None = None,
+    ):
         self.folder, self.front, self.bench, self.clock = folder, front, bench, clock
-        self.state = state
+        self.state, self.confined = state, confined
         self._transcript = transcript
         self._departing = False
         self._reviewed: dict[str, tuple[ReadFacts, Reviewed]] = {}

@@ -72,21 +72,35 @@ def against(script: Script, predecessor: Document | None, recorded: e.Recorded) 
         now = parsed(recorded.at)
     except ValueError:
         return (Finding(recorded.n, "CLOCK-UNREADABLE", "the time of this line is no time"),)
+    return contradictions(script, predecessor, now, recorded.n)
+
+
+def contradictions(script: Script, predecessor: Document | None, now: datetime, n: int = 0) -> tuple[Finding, ...]:
+    """Where the time `now`, at line `n`, contradicts the script and the root that is trusted so far."""
     found = []
     if script.date:
         day = datetime.fromisoformat(script.date).replace(tzinfo=UTC)
         if abs(now - day) > _FAR_FROM_DATE:
             text = f"the clock says {now:%Y-%m-%d}; the script's date is {script.date}"
-            found.append(Finding(recorded.n, "CLOCK-DATE", text))
+            found.append(Finding(n, "CLOCK-DATE", text))
     if predecessor is not None:
         if now - predecessor.expires > _LONG_EXPIRED:
             text = f"the clock says {now:%Y-%m-%d}; the trusted root expired on {predecessor.expires:%Y-%m-%d}"
-            found.append(Finding(recorded.n, "CLOCK-ROOT-EXPIRED", text))
+            found.append(Finding(n, "CLOCK-ROOT-EXPIRED", text))
         longest = script.policy.most("root")
         if longest and predecessor.expires - now > timedelta(days=longest) + _DAY:
             made = predecessor.expires - timedelta(days=longest)
             text = f"the clock says {now:%Y-%m-%d}; the trusted root was hardly made before {made:%Y-%m-%d}"
-            found.append(Finding(recorded.n, "CLOCK-BEFORE-ROOT", text))
+            found.append(Finding(n, "CLOCK-BEFORE-ROOT", text))
+    return tuple(found)
+
+
+def doubts(script: Script, predecessor: Document | None, now: datetime) -> tuple[str, ...]:
+    """Why the time `now` should not be believed before a ceremony begins: what `against` would find in its first line,
+    and a trusted root that has expired, however lately."""
+    found = [finding.text for finding in contradictions(script, predecessor, now)]
+    if not found and predecessor is not None and predecessor.expires < now:
+        found.append(f"the clock says {now:%Y-%m-%d}; the trusted root expired on {predecessor.expires:%Y-%m-%d}")
     return tuple(found)
 
 

@@ -88,6 +88,11 @@ def _run(p: argparse.ArgumentParser) -> None:
     p.add_argument("--into", metavar="DIR", help="the ceremony's folder; run the same line again to resume")
     p.add_argument("--software", metavar="DIR", help="folder of software tokens (default: DIR/tokens)")
     _inputs(p)
+    _network(p)
+
+
+def _network(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--keep-network", action="store_true", help="for a token behind a connector on 127.0.0.1 (YubiHSM)")
 
 
 def _stage(p: argparse.ArgumentParser) -> None:
@@ -203,6 +208,7 @@ def _sign(p: argparse.ArgumentParser) -> None:
     p.add_argument("--key", metavar="NAME|KEYID|PEM", help="which key to sign with: holder, key id or public key file")
     p.add_argument("--token", metavar="SERIAL", help="which token to sign with, by serial number")
     _sources(p)
+    _network(p)
 
 
 def _sources(p: argparse.ArgumentParser) -> None:
@@ -322,9 +328,10 @@ def _record(p: argparse.ArgumentParser) -> None:
     _paper(p, "record.html")
 
 
-def _nothing(p: argparse.ArgumentParser) -> None:
-    """No arguments."""
-    del p
+def _preflight(p: argparse.ArgumentParser) -> None:
+    p.add_argument("script", nargs="?", metavar="SCRIPT", help="a ceremony script: its modules, times and requirements")
+    p.add_argument("--into", metavar="DIR", default=".", help="where the ceremony will be written (default: here)")
+    _inputs(p)
 
 
 _FILL: dict[str, Callable[[argparse.ArgumentParser], None]] = {
@@ -345,7 +352,7 @@ _FILL: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "tokens": _tokens,
     "attest": _attest,
     "pin": _pin,
-    "preflight": _nothing,
+    "preflight": _preflight,
 }
 
 

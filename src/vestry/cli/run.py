@@ -16,11 +16,14 @@ from vestry.ceremony.dialogue import Front
 from vestry.ceremony.script import Script
 from vestry.cli.documents import named_inputs
 from vestry.errors import ExitStatus, Stopped
+from vestry.machine import isolation, network
+from vestry.machine.isolation import Confinement
 from vestry.text import printable
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the script in its folder, on the full screen or in lines."""
+    confined = isolation.enter(keep_network=args.keep_network)
     path = Path(args.script)
     script, inputs = reading.load(path, inputs=named_inputs(args.input))
     folder = Path(args.into) if args.into else Path(f"ceremony-{path.stem}")
@@ -28,7 +31,9 @@ def run(args: argparse.Namespace) -> int:
     again = ["run", args.script, "--into", str(folder)]
     again += ["--software", args.software] if args.software else []
     again += [part for pair in args.input for part in ("--input", pair)]
-    return perform(script, inputs, folder, tokens=tokens, plain=args.plain or args.json, again=again)
+    again += ["--keep-network"] if args.keep_network else []
+    plain = args.plain or args.json
+    return perform(script, inputs, folder, tokens=tokens, plain=plain, again=again, confined=confined)
 
 
 def perform(
@@ -39,16 +44,18 @@ def perform(
     tokens: Path | None = None,
     plain: bool,
     again: Sequence[str],
+    confined: Confinement,
 ) -> int:
     """Conduct on the screen where there is one to use, else in lines; both ask the same questions.
 
-    `again` are the arguments that go on from where a stop leaves the ceremony; whoever stops is told the whole line.
+    `confined` says how far this process was cut off. `again` are the arguments that go on from where a stop leaves the
+    ceremony; whoever stops is told the whole line.
     """
     line = printable(f"{_called_as()} {shlex.join(again)}")
 
     def ceremony(front: Front) -> None:
         try:
-            conduct(script, inputs, folder, front, tokens=tokens)
+            conduct(script, inputs, folder, front, tokens=tokens, confined=confined)
         except Stopped as stopped:
             raise Stopped(stopped.what, do=f"to go on: {line}") from None
 
@@ -60,7 +67,14 @@ def perform(
         return int(ExitStatus.DONE)
     from vestry.tui.app import run_ceremony  # noqa: PLC0415 - only the screen loads Textual
 
-    status = run_ceremony(ceremony, title=script.title, rehearsal=script.rehearsal, offline=offline(), resume_hint=line)
+    status = run_ceremony(
+        ceremony,
+        title=script.title,
+        rehearsal=script.rehearsal,
+        offline=lambda: offline(confined),
+        isolated=confined.isolated,
+        resume_hint=line,
+    )
     if status == ExitStatus.DONE:
         _say_where(folder)
     return status
@@ -86,9 +100,11 @@ def screen_here() -> bool:
     return wanted and sys.stdin.isatty() and sys.stdout.isatty()
 
 
-def offline() -> bool | None:
-    """Whether the machine has no network, as preflight sees it; None where it can't tell."""
-    from vestry.machine import preflight  # noqa: PLC0415 - only the screen shows it
-
-    verdict = preflight.take().get("network", ("unknown", ""))[0]
-    return {"pass": True, "stop": False, "warn": False}.get(verdict)
+def offline(confined: Confinement) -> bool | None:
+    """Whether the machine has no network now, also after this process left it; None where it can't tell."""
+    if confined.outside is None:
+        return None
+    try:
+        return network.network(confined.outside.look()).verdict == "pass"
+    except OSError:
+        return None

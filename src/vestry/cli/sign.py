@@ -19,6 +19,7 @@ from vestry.cli.collect import holder
 from vestry.cli.documents import open_bundle, read_public_key
 from vestry.cli.review import decided_by, of_bundle
 from vestry.errors import ExitStatus, InputRejected, Refused, Stopped, TokenTrouble
+from vestry.machine import isolation
 from vestry.media import bundle
 from vestry.media.bundle import Bundle
 from vestry.metadata.document import Signature
@@ -35,7 +36,9 @@ _WORDS_TRIES = 3
 
 def run(args: argparse.Namespace) -> int:
     """Sign once. Nothing is asked for that cannot lead to a signature: the token is found first."""
+    confined = isolation.enter(keep_network=args.keep_network)
     front = Prompts(secret=getpass.getpass if sys.stdin.isatty() else None)
+    front.tell(confined.said, good=confined.isolated or None)
     opened = open_bundle(args.bundle)
     review = of_bundle(opened, now=datetime.now(UTC))
     stopping = [f for f in review.findings if f.severity == "stop"]

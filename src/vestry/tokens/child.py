@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import ctypes
 import os
-import resource
 import signal
 import sys
 from collections.abc import Callable
 
 from vestry.errors import TokenTrouble
+from vestry.machine.isolation import seal_memory
 from vestry.tokens import messages
 from vestry.tokens.messages import Frame
 
-# linux/prctl.h
-_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4
+_SET_DEATH_SIGNAL = 1  # linux/prctl.h
 
 
 def main(arguments: list[str]) -> int:
@@ -55,11 +54,9 @@ def main(arguments: list[str]) -> int:
 def harden(parent: int) -> None:
     """No core dump, no tracing, no terminal's interrupt, and death with the parent (Linux)."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    seal_memory()
     if sys.platform.startswith("linux"):
-        libc = ctypes.CDLL(None, use_errno=True)
-        libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        ctypes.CDLL(None).prctl(_SET_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != parent:  # it died before the line above
             os._exit(1)
 

@@ -87,7 +87,7 @@ def find_module(name_or_path: str) -> Path:
     )
 
 
-def open_source(path: Path) -> TokenSource:
+def open_source(path: Path) -> Pkcs11Source:
     """The tokens of the module at `path`, in a child process that has loaded it.
 
     Raises:

@@ -38,6 +38,7 @@ class Module:
         # Management keys of YubiKeys that were set up by this process, by serial; they die with it.
         self._management: dict[str, str] = {}
         self._requests: Mapping[str, Callable[[Frame], Frame]] = {
+            "about": self._about,
             "tokens": self._tokens,
             "info": self._info,
             "public_keys": self._public_keys,
@@ -84,6 +85,9 @@ class Module:
         with suppress(PKCS11Error):
             self._drop_login()
         self._library.finalize()
+
+    def _about(self, _: Frame) -> Frame:
+        return Frame({"sha256": self._library.sha256, "version": self._library.version})
 
     # Tokens
 

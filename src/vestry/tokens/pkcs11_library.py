@@ -43,6 +43,12 @@ class Library:
                 code="E-MODULE-LOAD",
             ) from None
 
+    @property
+    def version(self) -> str:
+        """What the module says of itself (CK_INFO): whose it is, and its version."""
+        number = ".".join(str(n) for n in self._lib.library_version)
+        return f"{number} ({self._lib.manufacturer_id.strip()})"
+
     def reinitialize(self) -> None:
         """Let the module forget what it holds: sessions, logins, what it saw of devices."""
         self._lib.reinitialize()

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from vestry.errors import TokenTrouble
+from vestry.machine.integrity import Module
 from vestry.text import printable
 from vestry.tokens.token import (
     KeyKind,
@@ -68,6 +69,15 @@ def open_plugin(name: str) -> TokenSource:
         ) from None
     version = f" {point.dist.version}" if point.dist is not None else ""
     return _Source(opened, f"plug-in {point.name}{version}", _sha256(point))
+
+
+def about(name: str) -> Module:
+    """What is installed as the plug-in called `name`; it is not loaded."""
+    points = list(metadata.entry_points(group=GROUP, name=name))
+    if len(points) != 1:
+        return Module(name, trouble=f"{len(points) or 'no'} token plug-ins are called that")
+    version = points[0].dist.version if points[0].dist is not None else ""
+    return Module(name, f"plug-in {points[0].value}", version, _sha256(points[0]))
 
 
 def _sha256(point: metadata.EntryPoint) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from vestry.errors import TokenTrouble
+from vestry.machine.integrity import Module
 from vestry.text import printable
 from vestry.tokens import messages
 from vestry.tokens.children import Child
@@ -60,6 +61,16 @@ class Pkcs11Source:
             TokenTrouble: E-MODULE-LOAD, E-MODULE-CRASHED, E-TOKEN-HUNG.
         """
         self._line.child()
+
+    def about(self) -> Module:
+        """What the module says of itself, and the digest of its file.
+
+        Raises:
+            TokenTrouble: E-MODULE-LOAD, E-MODULE-CRASHED, E-TOKEN-HUNG.
+        """
+        head = self._line.ask(Frame({"do": "about"})).head
+        said = self._line.decoded(lambda: (messages.text(head, "version"), messages.text(head, "sha256")))
+        return Module(self._line.path, self._line.path, *said)
 
     def tokens(self) -> tuple[Token, ...]:
         """Tokens present now, blank ones included."""
@@ -291,6 +302,7 @@ class _Line:
 
 _DOING = {
     "load": "start",
+    "about": "say which it is",
     "tokens": "list its tokens",
     "info": "describe a token",
     "public_keys": "list public keys",

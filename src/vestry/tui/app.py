@@ -40,7 +40,8 @@ class CeremonyApp(QuietApp[None]):
         *,
         title: str,
         rehearsal: bool,
-        offline: bool | None,
+        offline: Callable[[], bool | None],
+        isolated: bool = False,
         glyphs: Glyphs,
         resume_hint: str = "",
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -50,7 +51,12 @@ class CeremonyApp(QuietApp[None]):
         self._run_ceremony, self._resume = run, resume_hint
         self.outcome: Exception | None = None
         self.page = CeremonyScreen(
-            Outlook(title, rehearsal=rehearsal), offline=offline, glyphs=glyphs, now=now, settle=settle
+            Outlook(title, rehearsal=rehearsal),
+            offline=offline,
+            isolated=isolated,
+            glyphs=glyphs,
+            now=now,
+            settle=settle,
         )
         self.front = ScreenFront(self.page, self._stopped)
         self._glyphs = glyphs
@@ -112,7 +118,8 @@ def run_ceremony(
     *,
     title: str,
     rehearsal: bool,
-    offline: bool | None,
+    offline: Callable[[], bool | None],
+    isolated: bool = False,
     glyphs: str | None = None,
     resume_hint: str = "",
 ) -> int:
@@ -122,7 +129,8 @@ def run_ceremony(
         run: The ceremony; called once, in a thread of its own, with the screen as its `Front`.
         title: What the header says until the first state is shown.
         rehearsal: Whether the band of a rehearsal shows from the start.
-        offline: Whether the machine has no network; None where that is not known.
+        offline: Whether the machine has no network now; None where that is not known. Asked again and again.
+        isolated: Whether this program was cut off from any.
         glyphs: ``ascii``, ``vt`` or ``full``; found out where not given.
         resume_hint: The command line that goes on from here, for those who stop.
 
@@ -138,6 +146,7 @@ def run_ceremony(
         title=title,
         rehearsal=rehearsal,
         offline=offline,
+        isolated=isolated,
         glyphs=tiers.choose(glyphs, terminal=terminal()),
         resume_hint=resume_hint,
     )

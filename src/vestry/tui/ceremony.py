@@ -37,10 +37,18 @@ class CeremonyScreen(Screen[None]):
     CSS_PATH = "app.tcss"
 
     def __init__(
-        self, frame: Outlook, *, offline: bool | None, glyphs: Glyphs, now: Callable[[], datetime], settle: float
+        self,
+        frame: Outlook,
+        *,
+        offline: Callable[[], bool | None],
+        isolated: bool,
+        glyphs: Glyphs,
+        now: Callable[[], datetime],
+        settle: float,
     ) -> None:
         super().__init__()
-        self._frame, self._offline, self._glyphs, self._now, self._settle = frame, offline, glyphs, now, settle
+        self._frame, self._offline, self._isolated = frame, offline, isolated
+        self._glyphs, self._now, self._settle = glyphs, now, settle
         self._told: list[tuple[str, bool | None]] = []
         self._told_room = 0
         self._amiss = ""
@@ -231,7 +239,8 @@ class CeremonyScreen(Screen[None]):
 
     def _header(self, width: int) -> list[Line]:
         clock = f"{self._now():%Y-%m-%d %H:%M:%S} UTC"
-        return header_lines(self._frame, facts(self._offline, clock), width, self._glyphs)
+        air = facts(self._offline(), clock, isolated=self._isolated)
+        return header_lines(self._frame, air, width, self._glyphs)
 
     def _rail(self, width: int) -> list[Line]:
         return rail_lines(self._frame.rail, width, self._glyphs)[0]

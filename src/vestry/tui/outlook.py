@@ -99,10 +99,10 @@ def _no_return(width: int, glyphs: Glyphs) -> Line:
     return line(glyphs.rule * left + word + glyphs.rule * (width - left - len(word)), "warn")
 
 
-def facts(offline: bool | None, clock: str) -> Line:
-    """Network and clock."""
+def facts(offline: bool | None, clock: str, *, isolated: bool = False) -> Line:
+    """The machine's network, whether this program was cut off from it, and the clock."""
     air = {True: Span("OFFLINE", "good"), False: Span("NETWORK FOUND", "bad"), None: Span("network unknown", "warn")}
-    return (air[offline], Span(f"  {clock}"))
+    return (air[offline], *((Span(", isolated", "good"),) if isolated else ()), Span(f"  {clock}"))
 
 
 def header_lines(frame: Outlook, right: Line, width: int, glyphs: Glyphs) -> list[Line]:
