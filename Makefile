@@ -64,13 +64,19 @@ system:
 	  echo "some tests will be skipped; for all of them: sudo apt-get install $$packages" >&2; \
 	fi
 
+# Other systems' own programs, for tests alone, apart from everything that Vestry runs on.
+$(VENV)/peers/.stamp: requirements/peers.lock $(BIN)/pip
+	@$(PYTHON) -m venv $(VENV)/peers
+	@$(VENV)/peers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/peers.lock
+	@touch $@
+
 # Another TUF client, for tests alone; its lock has hashes and no addresses.
 $(TUF_JS)/node_modules/.package-lock.json: $(TUF_JS)/package-lock.json
 	@cd $(TUF_JS) && npm ci --ignore-scripts --no-audit --no-fund --loglevel error \
 	  || echo "npm ci failed; tests with tuf-js will be skipped" >&2
 
 test: system
-	@$(MAKE) --no-print-directory $(VENV)/.dev $(VENV)/.vestry $(TUF_JS)/node_modules/.package-lock.json
+	@$(MAKE) --no-print-directory $(VENV)/.dev $(VENV)/.vestry $(VENV)/peers/.stamp $(TUF_JS)/node_modules/.package-lock.json
 	$(BIN)/pytest -n $(WORKERS)
 
 lint: $(VENV)/.dev $(VENV)/.vestry
@@ -99,6 +105,7 @@ lock: $(VENV)/.dev
 	$(LOCK) pyproject.toml -o requirements/runtime.lock
 	$(LOCK) pyproject.toml --extra scan -c requirements/runtime.lock -o requirements/scan.lock
 	$(LOCK) pyproject.toml --group pyproject.toml:dev -o requirements/dev.lock
+	$(LOCK) --group pyproject.toml:peers -o requirements/peers.lock
 
 clean:
 	rm -rf $(VENV) $(TUF_JS)/node_modules build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

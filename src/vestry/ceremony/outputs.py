@@ -109,6 +109,7 @@ def _bundle(state: State, role: str) -> Mapping[str, bytes]:
         trusted=_trusted(state, role),
         holders=_holders(state, role),
         repository=state.script.repository,
+        service=state.script.policy.service,
         certificates=_certificates(state, role),
     )
 

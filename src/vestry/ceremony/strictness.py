@@ -8,6 +8,7 @@ from typing import Any, cast
 from vestry.ceremony.table import Source, Table, quoted, table
 from vestry.metadata.findings import CODES
 from vestry.metadata.policy import DEFAULT, ORDER, Policy, Severity
+from vestry.metadata.services import NAMES, Service
 
 _LONGEST = 36500
 _LONGEST_NAME = 80
@@ -23,7 +24,7 @@ def read_policy(source: Source, data: Mapping[str, Any], people: int) -> Policy:
     item = table(source, data, "review", "")
     if item is None:
         return DEFAULT
-    item.only(("overrule", "silenced", "severities", "least_days", "most_days", "well_known"))
+    item.only(("overrule", "silenced", "severities", "least_days", "most_days", "well_known", "service"))
     silenced = {code: inner.text(code, "why", longest=300) for inner, code in _entries(source, item, "silenced")}
     severities = {
         code: cast("Severity", inner.choice(code, tuple(ORDER))) for inner, code in _entries(source, item, "severities")
@@ -46,7 +47,8 @@ def read_policy(source: Source, data: Mapping[str, Any], people: int) -> Policy:
     well_known: tuple[str, ...] = ()
     if item.has("well_known"):
         well_known = item.texts("well_known", "example-project", longest=_LONGEST_NAME, most=_MOST_NAMES)
-    return Policy(least, most, silenced, severities, overrule, well_known)
+    service = cast("Service", item.choice("service", tuple(NAMES))) if item.has("service") else ""
+    return Policy(least, most, silenced, severities, overrule, well_known, service)
 
 
 def _entries(source: Source, item: Table, name: str) -> list[tuple[Table, str]]:

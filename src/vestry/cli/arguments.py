@@ -114,6 +114,10 @@ def _stage(p: argparse.ArgumentParser) -> None:
     root.add_argument("--targets-threshold", type=_whole, metavar="N", help="how many targets keys must sign")
     root.add_argument("--online-key", metavar="PEM", help="the key of snapshot and timestamp")
     root.add_argument(
+        "--service", choices=("rstuf", "tuf-on-ci"), default="", help="the service it goes to: keys get its fields"
+    )
+    root.add_argument("--online-uri", metavar="URI", help="with --service: where it finds the online key")
+    root.add_argument(
         "--drop", metavar="NAME|KEYID", nargs="+", action="extend", default=[], help="a root or targets key that leaves"
     )
     _made(root)
@@ -275,6 +279,7 @@ def _verify(p: argparse.ArgumentParser) -> None:
         default=[],
         help="with --as-client: a target that must be listed and here; repeatable (default: all that are listed)",
     )
+    p.add_argument("--delegator", metavar="FILE", help="for a project's transaction (ZIP): what delegates to it")
     _layout_keys(p)
     _limit(p)
 
@@ -295,11 +300,38 @@ def _export(p: argparse.ArgumentParser) -> None:
     p.add_argument("bundle", metavar="BUNDLE", help="the bundle to write")
     p.add_argument("to", metavar="DEST", help="a drive or folder")
     p.add_argument("--signed", action="store_true", help="write the signed document instead, once thresholds are met")
+    p.add_argument(
+        "--as",
+        dest="form",
+        metavar="FORMAT",
+        choices=FORMATS,
+        help="write what another system takes: " + ", ".join(FORMATS),
+    )
+    p.add_argument(
+        "--files", nargs="+", metavar="FILE", default=[], help="with --as project or repository: the target files"
+    )
+    p.add_argument(
+        "--bins", type=_whole, default=16384, metavar="N", help="with --as rstuf-bootstrap: hash bins (default: 16384)"
+    )
+    p.add_argument(
+        "--days",
+        action="append",
+        default=[],
+        metavar="ROLE=N",
+        help="with --as rstuf-bootstrap: days that a role's versions live; repeatable",
+    )
+
+
+FORMATS = ("rstuf-bootstrap", "rstuf-update", "rstuf-sign", "tuf-on-ci", "go-tuf", "repository", "project")
+"""What other systems take."""
 
 
 def _import(p: argparse.ArgumentParser) -> None:
     p.add_argument("source", metavar="FROM", help="a drive or folder that holds a bundle")
     p.add_argument("to", metavar="DEST", help="the bundle to make, or to add signatures to")
+    p.add_argument(
+        "--delegator", metavar="FILE", help="who signs what another system sent: the root before, or what delegates"
+    )
 
 
 def _qr(p: argparse.ArgumentParser) -> None:

@@ -10,6 +10,7 @@ from vestry.cli.documents import open_bundle, open_source
 from vestry.errors import ExitStatus
 from vestry.media import bundle, entries, signatures
 from vestry.media.bundle import Bundle, Collected
+from vestry.media.services import returned
 from vestry.metadata.document import Signature
 from vestry.text import printable
 
@@ -18,8 +19,14 @@ def run(args: argparse.Namespace) -> int:
     """Gather; 0 also where thresholds are not met yet, 1 where a signature was set aside."""
     into = open_bundle(args.bundle)
     paths = [Path(other) for other in args.others]
-    loose = [(s, printable(str(p), 200)) for p in paths if _is_loose(p) for s in _loose(p)]
-    collected = bundle.collect(into, [open_source(str(p)) for p in paths if not _is_loose(p)], loose)
+    others: list[Bundle] = []
+    loose: list[tuple[Signature, str]] = []
+    for path in paths:
+        found = _loose(path) if _is_loose(path) else returned.signatures_for(into, path)
+        if found is None:
+            others.append(open_source(str(path)))
+        loose += [(signature, printable(str(path), 200)) for signature in found or ()]
+    collected = bundle.collect(into, others, loose)
     report(collected, args.json)
     return int(ExitStatus.DOES_NOT_HOLD if collected.set_aside else ExitStatus.DONE)
 

@@ -6,9 +6,9 @@ import argparse
 from collections.abc import Mapping
 from pathlib import Path
 
-from vestry.cli import output
+from vestry.cli import exchange, output
 from vestry.cli.documents import open_bundle
-from vestry.errors import ExitStatus, NotTrusted, Refused
+from vestry.errors import ExitStatus, Refused
 from vestry.media import bundle, drives, entries, names
 from vestry.media.bundle import Bundle
 from vestry.text import printable
@@ -18,6 +18,8 @@ def run(args: argparse.Namespace) -> int:
     """Write, sync, read back, compare."""
     opened = open_bundle(args.bundle)
     to = Path(args.to)
+    if args.form:
+        return exchange.write(opened, to, args)
     if args.signed:
         written = drives.export(_signed(opened), to)
     else:
@@ -68,13 +70,5 @@ def _taken(target: Path, what: str) -> Refused:
 
 
 def _signed(opened: Bundle) -> Mapping[str, bytes]:
-    for count in opened.tallies():
-        if not count.met:
-            raise NotTrusted(
-                f"signed by {count.sentence} only",
-                where=printable(str(opened.path), 200),
-                do="collect the missing signatures; nothing was written",
-                code="E-THRESHOLD",
-            )
-    signed = opened.signed_document()
+    signed = exchange.complete(opened)
     return {f"{signed.version}.{names.safe_part(opened.role)}.json": signed.raw}

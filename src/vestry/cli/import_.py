@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from vestry.cli import collect, output
+from vestry.cli import collect, exchange, output
 from vestry.cli.documents import bundle_folder, open_source
 from vestry.errors import ExitStatus
 from vestry.media import bundle, entries
@@ -15,6 +15,9 @@ from vestry.text import printable
 
 def run(args: argparse.Namespace) -> int:
     """Copy what was read and checked, never the files themselves; add to a bundle that is there."""
+    found = exchange.recognised(Path(args.source), args.delegator)
+    if found is not None:
+        return exchange.take(found, Path(args.to), args.json)
     return take(open_source(args.source), Path(args.to), args.json)
 
 
@@ -34,6 +37,7 @@ def take(source: Bundle, to: Path, as_json: bool) -> int:
         holders=source.holders,
         repository=source.repository,
         notes=source.notes,
+        service=source.service,
         certificates=source.vouching(),
     )
     collected = bundle.collect(made, [source])

@@ -6,6 +6,7 @@ import argparse
 import gc
 import os
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from vestry.media.bundle import Bundle
 from vestry.media.drives import write_file
 from vestry.metadata import layout
 from vestry.metadata.document import Document, role_entry
+from vestry.metadata.policy import DEFAULT
 from vestry.metadata.review import Review, review
 from vestry.metadata.review_text import render_lines
 from vestry.record.review_page import review_page
@@ -57,6 +59,7 @@ def of_bundle(opened: Bundle, *, now: datetime) -> Review:
         delegator=None if is_root else opened.trusted,
         now=now,
         known=lambda keyid: opened.holders.get(keyid, ""),
+        policy=replace(DEFAULT, service=opened.service),
     )
 
 

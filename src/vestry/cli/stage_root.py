@@ -9,11 +9,13 @@ from pathlib import Path
 
 from vestry.cli import staging
 from vestry.cli.documents import read_public_key
+from vestry.cli.staging import Named
 from vestry.errors import ExitStatus, InputRejected
 from vestry.media import bundle
-from vestry.metadata import document, drafting
+from vestry.metadata import document, drafting, services
 from vestry.metadata.document import Document
 from vestry.metadata.keys import Key
+from vestry.metadata.services import Service
 from vestry.metadata.thresholds import Authority, named
 
 _ONLINE = ("snapshot", "timestamp")
@@ -28,10 +30,15 @@ def run(args: argparse.Namespace) -> int:
     root_keys = staging.named_keys(args.root_key, "--root-key")
     targets_keys = staging.named_keys(args.targets_key, "--targets-key")
     online = read_public_key(Path(args.online_key)) if args.online_key else None
+    if args.service:
+        root_keys, targets_keys = for_service(root_keys, args.service), for_service(targets_keys, args.service)
+        online = online_for_service(online, args.service, args.online_uri)
     if args.previous is None:
         if args.drop:
             raise staging.usage("--drop without --from: there is no root to drop a key from")
-        roles, notes = first_roles(root_keys.keys, args.threshold, targets_keys.keys, args.targets_threshold, online)
+        roles, notes = first_roles(
+            root_keys.keys, args.threshold, targets_keys.keys, args.targets_threshold, online, args.service
+        )
         raw, trusted = drafting.root(version=1, expires=expires, roles=roles), None
         names = dict(root_keys.holders + targets_keys.holders)
     else:
@@ -43,7 +50,15 @@ def run(args: argparse.Namespace) -> int:
         names = {keyid: name for keyid, name in known.items() if keyid in kept}
         names |= dict(root_keys.holders + targets_keys.holders)
     certificates = dict(root_keys.certificates + targets_keys.certificates)
-    made = bundle.create(into, role="root", unsigned=raw, trusted=trusted, holders=names, certificates=certificates)
+    made = bundle.create(
+        into,
+        role="root",
+        unsigned=raw,
+        trusted=trusted,
+        holders=names,
+        service=args.service,
+        certificates=certificates,
+    )
     staging.report(args, made, (*notes, *root_keys.notes, *targets_keys.notes))
     return int(ExitStatus.DONE)
 
@@ -54,6 +69,7 @@ def first_roles(
     targets: Sequence[Key],
     targets_threshold: int | None,
     online: Key | None,
+    service: Service = "",
 ) -> tuple[Roles, tuple[str, ...]]:
     """The four roles of a first root. TUF wants keys for each (1.0.34, section 4.3); where none are given, the holders
     of the role above stand in: offline keys may do what an online key would, never the other way round.
@@ -72,6 +88,9 @@ def first_roles(
         )
     elif targets_threshold is not None:
         raise staging.usage("--targets-threshold without --targets-key")
+    elif service == "rstuf" and online is not None:
+        roles["targets"] = (1, [online])
+        notes.append("no --targets-key: the online key holds targets, as RSTUF has it")
     else:
         roles["targets"] = roles["root"]
         notes.append("no --targets-key: the root keys hold targets too")
@@ -132,3 +151,25 @@ def _alike(one: Authority, other: Authority) -> bool:
 
 def _same(one: Authority, other: tuple[int, Sequence[Key]]) -> bool:
     return one.threshold == other[0] and {k.keyid for k in one.keys} == {k.keyid for k in other[1]}
+
+
+def for_service(given: Named, service: Service) -> Named:
+    """The keys with the names that `service` wants in them, under the ids that they then have."""
+    names = dict(given.holders)
+    made = {key.keyid: services.with_fields(key, services.key_fields(service, names[key.keyid])) for key in given.keys}
+    return Named(
+        tuple(made.values()),
+        tuple((made[keyid].keyid, name) for keyid, name in given.holders),
+        tuple((made[keyid].keyid, text) for keyid, text in given.certificates),
+        given.notes,
+    )
+
+
+def online_for_service(online: Key | None, service: Service, uri: str | None) -> Key | None:
+    """The online key with the place at which `service` finds its private half: RSTUF's own folder of keys, unless one
+    is given."""
+    if online is None:
+        return None
+    if not uri and service != "rstuf":
+        raise staging.usage(f"{services.NAMES[service]} finds its online key by a URI", "--online-uri")
+    return services.with_fields(online, services.key_fields(service, "Online Key", uri or f"fn:{online.keyid}"))

@@ -9,13 +9,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from vestry.cli import output, verify_drill
-from vestry.cli.documents import NO_KEYS, GivenKeys, bundle_folder, given_keys
+from vestry.cli.documents import NO_KEYS, GivenKeys, bundle_folder, given_keys, read_for_review
 from vestry.cli.review import decided_by, of_bundle, of_files, only_layouts
 from vestry.errors import ExitStatus, InputRejected
 from vestry.media import bundle, repository
 from vestry.media.repository import Link
+from vestry.media.services import project
 from vestry.metadata import layout
-from vestry.metadata.document import ROLES
+from vestry.metadata.document import ROLES, role_entry
 from vestry.metadata.review import Review, review
 from vestry.text import printable
 
@@ -58,7 +59,11 @@ def run(args: argparse.Namespace) -> int:
     if len(args.paths) == 1 and verify_drill.is_record(Path(args.paths[0])):
         return verify_drill.run(Path(args.paths[0]), as_json=args.json)
     now, given = datetime.now(UTC), given_keys(args.key, args.threshold)
-    verdicts = [v for paths in _groups(args.paths) for v in path_verdicts(paths, now, given, limit=args.limit)]
+    verdicts = [
+        v
+        for paths in _groups(args.paths)
+        for v in path_verdicts(paths, now, given, limit=args.limit, delegator=args.delegator)
+    ]
     ok = all(v.ok for v in verdicts)
     if args.json:
         last = verdicts[-1].to_dict() | {"ok": ok}
@@ -84,9 +89,14 @@ def _shown(verdicts: Sequence[Verdict]) -> list[Verdict]:
 
 
 def path_verdicts(
-    paths: Sequence[Path], now: datetime, given: GivenKeys = NO_KEYS, *, limit: int = repository.FILE_LIMIT
+    paths: Sequence[Path],
+    now: datetime,
+    given: GivenKeys = NO_KEYS,
+    *,
+    limit: int = repository.FILE_LIMIT,
+    delegator: str | None = None,
 ) -> list[Verdict]:
-    """Verdicts on one bundle or repository, or on files that belong together."""
+    """Verdicts on one bundle or repository, on a project's transaction, or on files that belong together."""
     if len(paths) == 1 and paths[0].is_dir():
         folder = bundle_folder(paths[0])
         if folder is not None:
@@ -95,6 +105,8 @@ def path_verdicts(
             output.narrate(*decided_by(opened))
             return [Verdict(of_bundle(opened, now=now))]
         found = repository.read_folder(paths[0], limit=limit)
+    elif len(paths) == 1 and project.is_transaction(paths[0]):
+        return _transaction(paths[0], now, delegator, limit)
     else:
         found = repository.read_files(paths, limit=limit)
     layouts = [f.document for f in found if f.document.type == layout.TYPE]
@@ -103,6 +115,33 @@ def path_verdicts(
         only_layouts(given, links[0].role)
     verdicts = [_verdict(link, now) for link in links]
     return verdicts + [Verdict(of_files(one, None, given, now=now)) for one in layouts]
+
+
+def _transaction(path: Path, now: datetime, delegator: str | None, limit: int) -> list[Verdict]:
+    """A project's upload, under the document that delegates to it (PEP 480): signatures, expiry, paths and files."""
+    if delegator is None:
+        raise InputRejected(
+            "nothing here says who signs for this project",
+            where=printable(str(path), 200),
+            do="name the document that delegates to it: --delegator claimed.json",
+            code="E-USAGE",
+        )
+    found = project.read(path, limit=limit)
+    above = read_for_review(Path(delegator), limit=limit)
+    if found.absent:
+        output.narrate(f"{len(found.absent):,} files are listed that did not come with it")
+    verdicts = []
+    for role, doc in found.documents.items():
+        parents = [p for p in (above, *found.documents.values()) if role_entry(p, role) is not None and p is not doc]
+        problems = found.problems[role] if parents else (*found.problems[role], "nothing here delegates to it")
+        seen = review(role, doc, delegator=parents[0] if parents else None, now=now)
+        # Files that the role was not given to sign, or hands on: a finding elsewhere, a reason to refuse an upload.
+        outside = tuple(f.text for f in seen.findings if f.code in _OUTSIDE)
+        verdicts.append(Verdict(seen, (*problems, *outside)))
+    return verdicts
+
+
+_OUTSIDE = frozenset({"PATH-OUTSIDE", "DELEGATION-ESCAPES", "PATH-ESCAPES"})
 
 
 def _groups(paths: Sequence[str]) -> list[list[Path]]:

@@ -26,6 +26,7 @@ from vestry.media import description, drives, entries, evidence, fitting, names,
 from vestry.media.description import Description
 from vestry.metadata import document, intake
 from vestry.metadata.document import Document, Signature
+from vestry.metadata.services import Service
 from vestry.metadata.thresholds import Authority, Tally, tally, verify_signature
 from vestry.text import printable
 
@@ -38,8 +39,9 @@ class Bundle:
 
     `document` is the unsigned document, `trusted` the one that decides its keys (None at root v1), `previous` what to
     compare it with where that is not `trusted`; `signatures` are all found, verified or not; `certificates` maps key
-    ids to PEM, which nothing here judges. `holders` maps key ids to names, `repository` says whose metadata it is, and
-    `notes` are lines for the signers: hints of whoever made the bundle, which nobody signed.
+    ids to PEM, which nothing here judges. `holders` maps key ids to names, `repository` says whose metadata it is,
+    `service` where the document goes, and `notes` are lines for the signers: hints of whoever made the bundle, which
+    nobody signed.
     """
 
     path: Path
@@ -50,6 +52,7 @@ class Bundle:
     holders: Mapping[str, str] = field(default_factory=dict)
     repository: str = ""
     notes: tuple[str, ...] = ()
+    service: Service = ""
     signatures: tuple[Signature, ...] = ()
     certificates: Mapping[str, str] = field(default_factory=dict)
 
@@ -86,6 +89,7 @@ class Bundle:
             holders=self.holders,
             repository=self.repository,
             notes=self.notes,
+            service=self.service,
             certificates=self.certificates,
         )
 
@@ -109,6 +113,7 @@ def files(
     holders: Mapping[str, str] | None = None,
     repository: str = "",
     notes: tuple[str, ...] = (),
+    service: Service = "",
     certificates: Mapping[str, str] | None = None,
 ) -> Mapping[str, bytes]:
     """All files of a bundle of `signed` by name, ``SHA256SUMS`` included. Pure: same input, same bytes."""
@@ -119,7 +124,7 @@ def files(
     if previous is not None:
         fixed[_previous_name(role, previous)] = previous.raw
     facts = {name: (len(data), hashlib.sha256(data).hexdigest()) for name, data in fixed.items()}
-    said = Description(role, unsigned.version, unsigned.digest, facts, holders or {}, repository, notes)
+    said = Description(role, unsigned.version, unsigned.digest, facts, holders or {}, repository, notes, service)
     found = {"bundle.json": said.encode(), **fixed}
     found |= {signatures.name(s.keyid): signatures.encode(s) for s in signed.signatures}
     found |= {evidence.name(keyid): text.encode() for keyid, text in (certificates or {}).items()}
@@ -147,6 +152,7 @@ def create(
     holders: Mapping[str, str] | None = None,
     repository: str = "",
     notes: tuple[str, ...] = (),
+    service: Service = "",
     certificates: Mapping[str, str] | None = None,
 ) -> Bundle:
     """Make a bundle in `folder`, which must not exist, be empty, or hold one that was cut short.
@@ -169,7 +175,13 @@ def create(
             do="name a folder that does not exist yet",
             code="E-BUNDLE-EXISTS",
         )
-    said: dict[str, Any] = {"holders": holders, "repository": repository, "notes": notes, "certificates": certificates}
+    said: dict[str, Any] = {
+        "holders": holders,
+        "repository": repository,
+        "notes": notes,
+        "service": service,
+        "certificates": certificates,
+    }
     made = files(role, new, trusted=old, previous=before, **said)
     drives.export(made, folder)
     return open_bundle(folder)
@@ -213,6 +225,7 @@ def of_files(found: Mapping[str, bytes], path: Path) -> Bundle:
         holders=said.holders,
         repository=said.repository,
         notes=said.notes,
+        service=said.service,
         signatures=_signatures(found, path),
         certificates={Path(n).stem: evidence.parse(found[n], where=_show(path / n)) for n in vouching},
     )

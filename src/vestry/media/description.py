@@ -10,6 +10,7 @@ from typing import Any
 
 from vestry.errors import InputRejected
 from vestry.metadata import intake
+from vestry.metadata.services import NAMES, Service
 
 FORMAT = "vestry-bundle-1"
 LIMIT = 1 << 20
@@ -23,12 +24,14 @@ NOTES_LIMIT = 50
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _FILE = re.compile(r"(?:unsigned|trusted|previous)/[A-Za-z0-9_.%-]{1,120}")
 _FIELDS = ("digest", "files", "format", "holders", "repository", "role", "version")
+_OPTIONAL = frozenset({"notes", "service"})
 
 
 @dataclass(frozen=True)
 class Description:
     """`digest` is SHA-256 over the canonical signed part; `files` maps names to (length in bytes, SHA-256 in hex);
-    `notes` are lines for the signers, and the file says nothing of them where there are none."""
+    `notes` are lines for the signers, `service` is where the document goes, if that is one that Vestry knows; the file
+    says nothing of either where there is none."""
 
     role: str
     version: int
@@ -37,6 +40,7 @@ class Description:
     holders: Mapping[str, str] = field(default_factory=dict)
     repository: str = ""
     notes: tuple[str, ...] = ()
+    service: Service = ""
 
     def encode(self) -> bytes:
         """The file."""
@@ -49,6 +53,7 @@ class Description:
             "holders": dict(self.holders),
             "repository": self.repository,
             **({"notes": list(self.notes)} if self.notes else {}),
+            **({"service": self.service} if self.service else {}),
         }
         return (json.dumps(value, indent=1, sort_keys=True) + "\n").encode()
 
@@ -68,7 +73,7 @@ def parse(raw: bytes, *, where: str) -> Description:
     must(isinstance(value, dict), "bundle.json is not an object")
     must(value.get("format") == FORMAT, f"the format is not {FORMAT}; this may be a bundle of another version")
     must(
-        tuple(sorted(value.keys() - {"notes"})) == _FIELDS,
+        tuple(sorted(value.keys() - _OPTIONAL)) == _FIELDS,
         f"bundle.json must have exactly the fields {', '.join(_FIELDS)}",
     )
     role, version, digest = value["role"], value["version"], value["digest"]
@@ -100,4 +105,6 @@ def parse(raw: bytes, *, where: str) -> Description:
     must(isinstance(notes, list) and len(notes) <= NOTES_LIMIT, f"notes is not a list of up to {NOTES_LIMIT} lines")
     for note in notes:
         must(isinstance(note, str) and 0 < len(note) <= 300, "notes has something else than a line")
-    return Description(role, version, digest, files, holders, repository, tuple(notes))
+    service = value.get("service", "")
+    must(service in ("", *NAMES), f"service is none of {', '.join(NAMES)}")
+    return Description(role, version, digest, files, holders, repository, tuple(notes), service)

@@ -17,6 +17,7 @@ from vestry.metadata import (
     rules_layout,
     rules_legacy,
     rules_names,
+    rules_services,
     rules_targets,
 )
 from vestry.metadata.changes import where
@@ -34,6 +35,7 @@ _MODULES = (
     rules_targets,
     rules_legacy,
     rules_layout,
+    rules_services,
 )
 """Reading them registers their rules."""
 

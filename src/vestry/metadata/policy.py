@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from vestry.errors import InputRejected
+from vestry.metadata.services import Service
 from vestry.text import printable
 
 Severity = Literal["stop", "warn", "note"]
@@ -38,6 +39,7 @@ class Policy:
         severities: Code -> severity that its findings have at the least. It raises and never lowers.
         overrule: People who must agree to overrule a stop; 0: nobody can.
         well_known: Names of projects, beside Vestry's own list, that new names are compared with.
+        service: Which service the document goes to, where it goes to one that drops or refuses things.
 
     Raises:
         InputRejected: a bound is negative or above another, a reason is empty, or `severities` hold no severity.
@@ -49,6 +51,7 @@ class Policy:
     severities: Mapping[str, Severity] = field(default_factory=dict)
     overrule: int = 0
     well_known: tuple[str, ...] = ()
+    service: Service = ""
 
     def __post_init__(self) -> None:
         for name in ("least_days", "most_days", "silenced", "severities"):

@@ -9,6 +9,7 @@ from typing import Any
 
 from vestry.metadata.edits import SUCCINCT, holders
 from vestry.metadata.rulebook import Context, Hit, Severity, rule
+from vestry.metadata.services import FIELDS
 
 TOP_LEVEL = ("root", "targets", "snapshot", "timestamp")
 UNDERSTOOD = (1, 0, 34)
@@ -120,13 +121,17 @@ def field_unknown(c: Context) -> Iterator[Hit]:
         usual = [f for f in fields if f.startswith("x-") or f in _LEGACY]
         # What other tools add goes into one line; what nobody expects gets a line of its own.
         for together, severity in [(usual, _NOTE)] * bool(usual) + [([f], _WARN) for f in fields if f not in usual]:
-            shown = ", ".join(f[:100] for f in together[:6]) + (" ..." if len(together) > 6 else "")
+            shown = ", ".join(_explained(f) for f in together[:6]) + (" ..." if len(together) > 6 else "")
             what = "Field" if len(together) == 1 else "Fields"
             text = f"{what} of {group} that TUF does not define: {shown}; signed, but clients pass over it"
             yield Hit((*path, together[0]), text, severity)
     for field in sorted(c.new.extra):
         text = f"Field {field[:100]} stands outside the signed part: no signature covers it"
         yield Hit(("outside", field), text, "note" if field.startswith("x-") else "warn")
+
+
+def _explained(field: str) -> str:
+    return f"{field} ({FIELDS[field]})" if field in FIELDS else field[:100]
 
 
 _NOTE: Severity = "note"
