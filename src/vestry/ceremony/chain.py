@@ -23,15 +23,17 @@ from typing import Any
 from vestry.ceremony import codec
 from vestry.ceremony.events import Event, Recorded
 from vestry.errors import InputRejected, NotTrusted
-from vestry.metadata.canonical import encode
+from vestry.metadata.canonical import INT_MAX, encode
 
 NO_HEAD = "00" * 32
 SALT_BYTES = 32
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
-_HEX = re.compile(r"[0-9a-f]{64}")
+_EVENT, _AFTER = b'{"event":', b',"head":"'
+_OPEN = re.compile(rb',"head":"([0-9a-f]{64})","n":([0-9]{1,20}),"salt":"([0-9a-f]{64})"\}\n')
+_CLOSED = re.compile(rb'\{"head":"([0-9a-f]{64})","leaf":"([0-9a-f]{64})","n":([0-9]{1,20})\}\n')
+_SHORT = ((rb"\n", b"\n"), (rb"\r", b"\r"), (rb"\t", b"\t"), (rb"\b", b"\b"), (rb"\f", b"\f"))
+_LONG = re.compile(rb"(?:\\u[0-9a-f]{4})+")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
-_OPEN_KEYS = frozenset(("event", "head", "n", "salt"))
-_CLOSED_KEYS = frozenset(("head", "leaf", "n"))
 _EVENT_KEYS = frozenset(("at", "by", "mono", "what", "with"))
 
 
@@ -51,7 +53,7 @@ def make(event: Event, *, n: int, before: str, at: str, mono: int, by: str) -> t
     """
     body = {"at": at, "by": by, "mono": mono, "what": codec.name_of(event), "with": codec.to_json(event)}
     salt = secrets.token_hex(SALT_BYTES)
-    head = _head(before, n, _leaf(salt, body))
+    head = _head(before, n, _leaf(salt, encode(body)))
     line = dump({"event": body, "head": head, "n": n, "salt": salt})
     # Read back what was made: what stands in the transcript is by construction what a reader gets.
     made = check(line, n=n, before=before)
@@ -70,26 +72,24 @@ def check(line: bytes, *, n: int, before: str) -> Recorded | Withheld:
     Raises:
         NotTrusted: it is not; says what differs. `where` is left to the caller.
     """
-    try:
-        value = json.loads(line)
-        again = dump(value) if type(value) is dict else b""
-    except (ValueError, RecursionError):
-        raise NotTrusted("the line is not a line of a transcript") from None
-    if again != line:
+    if not line.isascii():
         raise NotTrusted("the line is not written as a transcript writes it")
-    if set(value) not in (_OPEN_KEYS, _CLOSED_KEYS):
-        raise NotTrusted("the line has other fields than n, event, salt and head")
-    if type(value["n"]) is not int or value["n"] != n:
-        raise NotTrusted(f"the line says that it is line {str(value['n'])[:20]}, here belongs line {n}")
-    for name in ("head", "salt", "leaf"):
-        if name in value and not (isinstance(value[name], str) and _HEX.fullmatch(value[name])):
-            raise NotTrusted(f"'{name}' is not 32 bytes in hex")
-    # The event's form first: what is hashed below then is shallow and small.
-    entry = Withheld(n, value["head"]) if "leaf" in value else _recorded(value["event"], n, value["head"])
-    leaf = value["leaf"] if "leaf" in value else _leaf(value["salt"], value["event"])
-    if _head(before, n, leaf) != value["head"]:
+    body, end = b"", line.rfind(_AFTER)
+    if line.startswith(_EVENT) and (match := _OPEN.fullmatch(line, max(end, 0))) is not None:
+        head, number, salt = match.groups()
+        body = line[len(_EVENT) : end]
+        leaf = _leaf(salt.decode(), _canonical(body))
+    elif (match := _CLOSED.fullmatch(line)) is not None:
+        head, withheld, number = match.groups()
+        leaf = withheld.decode()
+    else:
+        raise NotTrusted("the line is not written as a transcript writes it")
+    if number != b"%d" % n:
+        raise NotTrusted(f"the line says that it is line {number.decode()}, here belongs line {n}")
+    # The chain first: an event that it does not hold is not even parsed.
+    if _head(before, n, leaf) != head.decode():
         raise NotTrusted("the head does not follow from the event and the lines above; something was changed")
-    return entry
+    return _recorded(body, n, head.decode()) if body else Withheld(n, head.decode())
 
 
 def withhold(line: bytes) -> bytes:
@@ -97,10 +97,17 @@ def withhold(line: bytes) -> bytes:
     value = json.loads(line)
     if "leaf" in value:
         return line
-    return dump({"head": value["head"], "leaf": _leaf(value["salt"], value["event"]), "n": value["n"]})
+    return dump({"head": value["head"], "leaf": _leaf(value["salt"], encode(value["event"])), "n": value["n"]})
 
 
-def _recorded(body: Any, n: int, head: str) -> Recorded:
+def _recorded(text: bytes, n: int, head: str) -> Recorded:
+    try:
+        body = json.loads(text)
+        again = _ENCODER.encode(body).encode("ascii")
+    except (ValueError, RecursionError):
+        raise NotTrusted("the line is not a line of a transcript") from None
+    if again != text:
+        raise NotTrusted("the line is not written as a transcript writes it")
     if type(body) is not dict or set(body) != _EVENT_KEYS:
         raise NotTrusted("the event has other fields than at, mono, by, what and with")
     at, mono, by, what = body["at"], body["mono"], body["by"], body["what"]
@@ -110,7 +117,7 @@ def _recorded(body: Any, n: int, head: str) -> Recorded:
         datetime.fromisoformat(at)
     except ValueError:
         raise NotTrusted("'at' is not a time that exists") from None
-    if type(mono) is not int or mono < 0:
+    if type(mono) is not int or not 0 <= mono <= INT_MAX:
         raise NotTrusted("'mono' is not a number of nanoseconds")
     if type(by) is not str or type(what) is not str:
         raise NotTrusted("'by' and 'what' are not both text")
@@ -121,11 +128,23 @@ def _recorded(body: Any, n: int, head: str) -> Recorded:
     return Recorded(n, at, mono, by, event, head)
 
 
-def _leaf(salt: str, body: Any) -> str:
+def _canonical(text: bytes) -> bytes:
+    """The canonical JSON of an event, from its text in a line, which escapes more; not parsed for that."""
+    if b"\\" not in text:
+        return text
     try:
-        canonical = encode(body)
-    except InputRejected as error:
-        raise NotTrusted(f"the event has no canonical form: {error.what}") from error
+        return b"\\\\".join(_raw(piece) for piece in text.split(b"\\\\"))
+    except UnicodeEncodeError:
+        raise NotTrusted("the event holds half a character") from None
+
+
+def _raw(text: bytes) -> bytes:
+    for escape, byte in _SHORT:
+        text = text.replace(escape, byte)
+    return _LONG.sub(lambda m: json.loads(b'"%b"' % m[0]).encode(), text) if b"\\u" in text else text
+
+
+def _leaf(salt: str, canonical: bytes) -> str:
     return hashlib.sha256(b"\0" + bytes.fromhex(salt) + canonical).hexdigest()
 
 

@@ -15,6 +15,7 @@ from typing import Any, cast, get_args, get_origin, get_type_hints
 
 from vestry.ceremony.events import Event
 from vestry.errors import InputRejected
+from vestry.metadata.canonical import INT_MAX, INT_MIN
 from vestry.text import printable
 
 
@@ -85,6 +86,8 @@ def _typed(value: object, hint: Any, where: str) -> object:
     if hint in _SIMPLE:
         if type(value) is not hint:
             raise InputRejected(f"{where} is not {_SIMPLE[hint]}")
+        if type(value) is int and not INT_MIN <= value <= INT_MAX:
+            raise InputRejected(f"{where} is beyond 64 bits")
         if type(value) is str and not value.isascii() and _HALF.search(value):
             raise InputRejected(f"{where} holds half a character")
         return value

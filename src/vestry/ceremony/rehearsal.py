@@ -53,10 +53,17 @@ def prepare(folder: Path, *, holders: int, threshold: int) -> tuple[Script, dict
         raise InputRejected(f"a threshold of {threshold} of {holders}", where="--threshold", do=f"take 2 to {holders}")
     path = folder / SCRIPT
     if not path.exists():
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if folder.exists() and not (folder.is_dir() and _begun(folder)):
             raise Refused("this folder holds something else", where=str(folder), do="give --into another folder")
         _lay_out(folder, holders, threshold)
     return reading.load(path)
+
+
+def _begun(folder: Path) -> bool:
+    """Whether nothing lies there, or only what a cut left of laying out a rehearsal: no token of it holds anything."""
+    ours = {"tokens", *(f"{part}{n}" for n in (ONLINE_PRIVATE, ONLINE_PUBLIC, SCRIPT) for part in ("", "~"))}
+    found = {path.name.removesuffix(".part") for path in folder.iterdir()}
+    return found <= ours and not any(t.info.initialised for t in SoftwareSource(folder / "tokens").tokens())
 
 
 def _lay_out(folder: Path, holders: int, threshold: int) -> None:
@@ -72,9 +79,10 @@ def _lay_out(folder: Path, holders: int, threshold: int) -> None:
     drives.write_file(folder / ONLINE_PRIVATE, pem)
     drives.write_file(folder / ONLINE_PUBLIC, public)
     tokens = SoftwareSource(folder / "tokens")
-    serials = [f"{secrets.randbelow(10**10):010d}" for _ in range(holders)]
-    for serial in serials:
-        tokens.create(serial)
+    serials = [token.info.serial for token in tokens.tokens()][:holders]
+    while len(serials) < holders:
+        serials.append(f"{secrets.randbelow(10**10):010d}")
+        tokens.create(serials[-1])
     tokens.close()
     # Last: where the script is, everything it names is.
     text = script_text(dict(zip(HOLDERS, serials, strict=False)), threshold, hashlib.sha256(public).hexdigest())

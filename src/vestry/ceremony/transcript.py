@@ -175,6 +175,7 @@ class Transcript:
         new = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
         fd = -1
         try:
+            _sweep(path)
             fd = os.open(new, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | _NO_FOLLOW, 0o644)
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             made = Transcript(fd, name, clock, _Scan(name), 0)
@@ -205,7 +206,9 @@ class Transcript:
         """
         fd = _open(path, os.O_RDWR | os.O_APPEND)
         try:
-            return _opened(fd, str(printable(path.name)), clock)
+            opened = _opened(fd, str(printable(path.name)), clock)
+            _sweep(path)
+            return opened
         except BlockingIOError:
             _close(fd)
             raise MediumTrouble(
@@ -342,6 +345,12 @@ def _open(path: Path, flags: int) -> int:
         os.close(fd)
         raise InputRejected("this is not a regular file", where=where, do="name a transcript")
     return fd
+
+
+def _sweep(path: Path) -> None:
+    """Take away what a cut while the transcript was made left beside it: a second name of it, or nothing that counts."""
+    for left in path.parent.glob(f".{path.name}.*.new"):
+        left.unlink(missing_ok=True)
 
 
 def _put_in_place(new: Path, path: Path) -> None:

@@ -21,7 +21,7 @@ TRIES = 3
 SCRYPT_N = 2**14  # about 50 ms: enough for practice; a real key does not live here
 _SCRYPT_N_MOST = 2**20
 _FORMAT = "vestry software token 1"
-GONE = ".gone-"
+GONE, NEW = ".gone-", ".new-"
 _HEX = re.compile(r"[0-9a-f]+")
 _LONGEST_FILE = 64 * 1024
 # Whoever has the folder and the PIN has the key: the words of hardware do not fit, so they are left untold.
@@ -144,7 +144,7 @@ def read_json(path: Path) -> dict[str, object]:
 
 def write(path: Path, data: bytes) -> None:
     """Replace `path` in one step: new file, sync, rename, sync of its folder."""
-    new = path.parent / f".new-{secrets.token_hex(8)}"
+    new = path.parent / f"{NEW}{secrets.token_hex(8)}"
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -167,9 +167,9 @@ def _erase(path: Path) -> None:
 
 
 def sweep(path: Path, epoch: str) -> None:
-    """Erase what a cut may have left: destroyed keys of this epoch, and other epochs whole."""
-    for gone in (path / epoch).glob(f"{GONE}*"):
-        _erase(gone)
+    """Erase what a cut may have left: destroyed keys and unfinished files of this epoch, and other epochs whole."""
+    for left in (*(path / epoch).glob(f"{GONE}*"), *(path / epoch).glob(f"{NEW}*"), *path.glob(f"{NEW}*")):
+        _erase(left)
     for old in path.iterdir():
         if old.is_dir() and old.name != epoch:
             for file in old.iterdir():
