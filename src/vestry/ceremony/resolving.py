@@ -11,6 +11,7 @@ from vestry.ceremony.room import Room
 from vestry.ceremony.state import Intent
 from vestry.errors import Stopped
 from vestry.text import printable
+from vestry.tokens.token import KeyKind, TokenKey, Unlocked
 
 
 def resolve(room: Room) -> None:
@@ -52,17 +53,26 @@ def _generate(room: Room, intent: Intent, event: e.GenerateIntended) -> None:
     spec = room.state.script.key(event.key)
     token = room.token(event.token)
     with room.unlocked(event.token, token, f"It is read: was key '{event.key}' made before the stop?") as unlocked:
-        listed = unlocked.keys()
-        made = next((k for k in listed if fingerprint(k) not in event.before), None)
-        if made is None:
-            _abandon(room, intent, f"the token holds no key '{event.key}'")
-        elif not made.spki:
-            # Cut off between the halves: a private half without a public one is no key that anything names.
-            unlocked.destroy(made)
-            _abandon(room, intent, f"the token held half of key '{event.key}'; it was destroyed")
-        else:
+        made = next((k for k in unlocked.keys() if fingerprint(k) not in event.before), None)
+        if made is not None and made.spki:
             keep(room, intent.n, spec, token, unlocked, made, found=True)
             room.tell(f"Key '{event.key}' was made before the stop; it is that one, not a second", good=True)
+        elif halves := _halves(unlocked, event.key, made, erased=room.state.token(event.token).erase):
+            for half in halves:
+                unlocked.destroy(half)
+            _abandon(room, intent, f"the token held half of key '{event.key}'; it was destroyed")
+        else:
+            _abandon(room, intent, f"the token holds no key '{event.key}'")
+
+
+def _halves(unlocked: Unlocked, label: str, made: TokenKey | None, *, erased: bool) -> tuple[TokenKey, ...]:
+    """What a cut left of a key `label` in the making, by id and label: halves of no key that anything names. On a token
+    that was not erased for this ceremony, what carries the label may be someone else's, unless it is the new one."""
+    shown = {(o.id, o.label) for o in unlocked.objects() if o.kind in ("private key", "public key")} if erased else set()
+    whole = {(k.id, k.label) for k in unlocked.keys() if k.spki}
+    left = {(identity, name) for identity, name in shown - whole if name == label}
+    left |= {(made.id, made.label)} if made is not None else set()
+    return tuple(TokenKey("", name, identity, b"", KeyKind("unknown")) for identity, name in sorted(left))
 
 
 def _destroy(room: Room, intent: Intent, event: e.DestroyIntended) -> None:

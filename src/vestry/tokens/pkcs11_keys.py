@@ -187,11 +187,15 @@ def sign(held_key: Held, mechanisms: frozenset[int], scheme: str, message: bytes
 
 
 def destroy(session: pkcs11.Session, key: TokenKey, serial: str, token: str) -> None:
-    """Destroy the private half, then the public one: an orphan left by a cut is then harmless, and seen.
+    """Destroy the private half, then the public one: an orphan left by a cut is then harmless, and seen. Where `key` has
+    no public bytes: the halves of its id and label, provided that no two of them make a whole key.
 
     Raises:
         TokenTrouble: E-KEY-GONE: neither half is here; E-TOKEN-TWO-ALIKE; E-TOKEN-FAILED: one is there afterwards.
     """
+    if not key.spki:
+        _destroy_halves(session, key, serial, token)
+        return
     fitting = fitting_one(held(session, serial, token), key)
     publics = [p.object for p in _publics(session) if p.spki == key.spki]
     if fitting is None and not publics:
@@ -209,6 +213,21 @@ def destroy(session: pkcs11.Session, key: TokenKey, serial: str, token: str) -> 
             code="E-TOKEN-FAILED",
             unknown=True,
         )
+
+
+def _destroy_halves(session: pkcs11.Session, key: TokenKey, serial: str, token: str) -> None:
+    if any(h.key.spki for h in held(session, serial, token) if (h.key.id, h.key.label) == (key.id, key.label)):
+        raise key_gone(key)
+    halves = [
+        half
+        for kind in (ObjectClass.PRIVATE_KEY, ObjectClass.PUBLIC_KEY)
+        for half in list(session.get_objects({Attribute.CLASS: kind}))
+        if (identity(half), label_of(half)) == (key.id, key.label)
+    ]
+    if not halves:
+        raise key_gone(key)
+    for half in halves:
+        half.destroy()
 
 
 def fitting_one(known: Iterable[Held], key: TokenKey) -> Held | None:

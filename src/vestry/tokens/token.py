@@ -154,7 +154,8 @@ class Unlocked(Protocol):
         """Sign `message` with `key`; the caller verifies."""
 
     def destroy(self, key: TokenKey) -> None:
-        """Destroy both halves of `key`. The caller lists the token's keys again to see that it is gone."""
+        """Destroy both halves of `key`, or where it has no public bytes, what half a key goes by its id and label. The
+        caller lists the token's keys again to see that it is gone."""
 
 
 class Token(Protocol):
