@@ -7,17 +7,22 @@ sealed.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from random import Random
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from people import People
 
 from vestry.ceremony import chain, codec, conductor, rehearsal, transcript
+from vestry.ceremony.clock import SystemClock
 from vestry.ceremony.replay import ReplayStep, _compared, compare_files, continued, replay, statement, summary
-from vestry.ceremony.transcript import _Scan
+from vestry.ceremony.transcript import Transcript, _Scan
+from vestry.cli.dispatch import main
 from vestry.errors import NotTrusted, VestryError
 
 CHUNKS = 8
@@ -65,26 +70,32 @@ def refused(whole: Whole, n: int, *instead: bytes) -> bool:
 def test_every_changed_byte_is_found(whole: Whole, chunk: int) -> None:
     """One digit of a bag number, one letter of a name: each byte, with each of its 255 other values.
 
-    Each is held against what every reader of a transcript asks of a line (`_Scan.feed` asks nothing else, and its
-    answer does not depend on what is refused), at its place in the chain. A newline makes two lines of one, so that the
-    reader itself is asked. That the whole reader agrees, which a changed line leaves with bytes that no later line
-    commits to, is looked at in each line by the next test.
+    A changed line has no longer the form of one, or just one of its parts differs: its number, its head, or what was
+    hashed. `chain.check`, all that a reader asks of a line, takes only one of two such lines, or SHA-256 has a
+    collision; that it does, it is asked itself, three times at each byte. A newline makes two lines of one, so that the
+    reader is asked.
     """
     for n in range(chunk, len(whole.lines), CHUNKS):
         line, before = whole.lines[n], whole.heads[n]
         assert chain.check(line, n=n, before=before) == whole.steps[n].recorded
+        right = chain.parts(line)[:3]
         for at, byte in enumerate(line):
             above, below = line[:at], line[at + 1 :]
             for value, other in enumerate(BYTES):
+                if value == byte:
+                    continue
                 if value == 0x0A:
-                    halves = (above + other + below).splitlines(keepends=True)
-                    assert byte == value or refused(whole, n, *halves), (n, at)
-                elif value != byte:
-                    try:
-                        chain.check(above + other + below, n=n, before=before)
-                    except NotTrusted:
-                        continue
-                    raise AssertionError((n, at, value))
+                    assert refused(whole, n, *(above + other + below).splitlines(keepends=True)), (n, at)
+                    continue
+                try:
+                    parts = chain.parts(above + other + below)
+                except NotTrusted:
+                    continue
+                a, b, c = (mine == theirs for mine, theirs in zip(parts[:3], right, strict=True))
+                assert a + b + c == 2, (n, at, value)
+            for value in {byte ^ 1, byte ^ 0x20, ord("0")} - {byte, 0x0A}:
+                with pytest.raises(NotTrusted):
+                    chain.check(above + BYTES[value] + below, n=n, before=before)
 
 
 def test_every_reader_refuses_what_the_line_refuses(whole: Whole, tmp_path: Path) -> None:
@@ -160,26 +171,84 @@ def test_every_line_that_is_gone_doubled_put_in_or_moved_is_found(whole: Whole, 
             transcript.read(doubled + whole.lines[0])
 
 
-def test_every_byte_of_every_output_is_compared(whole: Whole) -> None:
-    """The transcript gives each file again, to the last byte; so whatever lies beside it is held against that."""
+class Held:
+    """A file whose content is in memory, as far as a comparison looks at one."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+
+    def is_file(self) -> bool:
+        return True
+
+    def stat(self) -> SimpleNamespace:
+        return SimpleNamespace(st_size=len(self.content))
+
+    def read_bytes(self) -> bytes:
+        return self.content
+
+
+def found(content: bytes, instead: bytes) -> bool:
+    """Whether replay finds that a file holds `instead` of `content`."""
+    return _compared(cast("Path", Held(instead)), content)[0] == "failed"
+
+
+@pytest.mark.parametrize("chunk", range(CHUNKS))
+def test_every_change_to_every_output_is_found(whole: Whole, chunk: int) -> None:
+    """The transcript gives each file again, to the last byte; so whatever lies beside it is held against that: each
+    byte with each other value, each cut, each line gone, doubled or moved."""
     state = whole.steps[-1].state
     assert state is not None
     names = [f.name for f in compare_files(state, whole.folder)]
-    assert {"signed/1.root.json", "bundles/root/SHA256SUMS", "script.toml"} <= set(names)
-    for name in names:
-        path = whole.folder / name
-        content = path.read_bytes()
-        assert _compared(path, content)[0] == "recomputed"
-        with path.open("r+b", buffering=0) as file:
-            for at, byte in enumerate(content):
-                file.seek(at)
-                file.write(bytes([byte ^ 1]))
-                assert _compared(path, content)[0] == "failed", (name, at)
-                file.seek(at)
-                file.write(bytes([byte]))
-            file.truncate(len(content) - 1)
-            assert _compared(path, content)[0] == "failed"
+    assert {"signed/1.root.json", "bundles/root/SHA256SUMS", "script.toml", "seals/alice.json"} <= set(names)
+    for name in names[chunk::CHUNKS]:
+        content = (whole.folder / name).read_bytes()
+        assert not found(content, content)
+        for at, byte in enumerate(content):
+            above, below = content[:at], content[at + 1 :]
+            assert all(found(content, above + other + below) for other in BYTES if other[0] != byte), (name, at)
+            assert found(content, above), (name, at)
+        assert found(content, content + b"\n")
+        lines = content.splitlines(keepends=True)
+        for n, line in enumerate(lines):
+            assert found(content, b"".join(lines[:n] + lines[n + 1 :]))
+            assert found(content, b"".join([*lines[:n], line, *lines[n:]]))
+            for other in range(n):
+                if lines[other] != line:
+                    moved = list(lines)
+                    moved[n], moved[other] = lines[other], line
+                    assert found(content, b"".join(moved))
+
+
+def test_files_that_are_changed_gone_or_added_are_found(whole: Whole, tmp_path: Path) -> None:
+    """On a real disk: a byte, an end, a whole file, a folder in its place, and files that nothing accounts for."""
+    folder = tmp_path / "r"
+    shutil.copytree(whole.folder, folder)
+    state = whole.steps[-1].state
+    assert state is not None
+
+    def failed() -> list[str]:
+        return [f.name for f in compare_files(state, folder) if f.verdict == "failed"]
+
+    assert failed() == []
+    for name in [f.name for f in compare_files(state, folder)]:
+        path, content = folder / name, (folder / name).read_bytes()
+        for instead in (content[:-1], content[:-1] + bytes([content[-1] ^ 1]), b""):
+            path.write_bytes(instead)
+            assert failed() == [name]
+        path.unlink()
+        assert failed() == [name]
+        path.mkdir()
+        assert failed() == [name]
+        path.rmdir()
         path.write_bytes(content)
+    for name in ("signed/2.root.json", "bundles/root/signatures/00.json", "bundles/x/y/z", "inputs/other.pem"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"{}")
+        assert failed() == [name]
+        assert main(["replay", str(folder), "--plain"]) == 1
+        (folder / name).unlink()
+    (folder / "signed" / "3.root.json").symlink_to("1.root.json")
+    assert failed() == ["signed/3.root.json"]
 
 
 WRONG: tuple[Any, ...] = (

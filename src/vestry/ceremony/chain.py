@@ -72,24 +72,35 @@ def check(line: bytes, *, n: int, before: str) -> Recorded | Withheld:
     Raises:
         NotTrusted: it is not; says what differs. `where` is left to the caller.
     """
-    if not line.isascii():
-        raise NotTrusted("the line is not written as a transcript writes it")
-    body, end = b"", line.rfind(_AFTER)
-    if line.startswith(_EVENT) and (match := _OPEN.fullmatch(line, max(end, 0))) is not None:
-        head, number, salt = match.groups()
-        body = line[len(_EVENT) : end]
-        leaf = _leaf(salt.decode(), _canonical(body))
-    elif (match := _CLOSED.fullmatch(line)) is not None:
-        head, withheld, number = match.groups()
-        leaf = withheld.decode()
-    else:
-        raise NotTrusted("the line is not written as a transcript writes it")
+    number, head, hashed, event = parts(line)
     if number != b"%d" % n:
         raise NotTrusted(f"the line says that it is line {number.decode()}, here belongs line {n}")
     # The chain first: an event that it does not hold is not even parsed.
-    if _head(before, n, leaf) != head.decode():
+    if _head(before, n, hashlib.sha256(hashed).hexdigest() if event else hashed.decode()) != head.decode():
         raise NotTrusted("the head does not follow from the event and the lines above; something was changed")
-    return _recorded(body, n, head.decode()) if body else Withheld(n, head.decode())
+    return _recorded(event, n, head.decode()) if event else Withheld(n, head.decode())
+
+
+def parts(line: bytes) -> tuple[bytes, bytes, bytes, bytes]:
+    """Of a line: number, head, what its leaf is the hash of, and the event as written. Where the event is withheld, the
+    leaf stands for what it is the hash of, and the event is empty.
+
+    `check` takes a number, a head and what was hashed only together: of two lines that differ in just one of the three,
+    it takes one at the most, or SHA-256 has a collision.
+
+    Raises:
+        NotTrusted: the line has not the form of one.
+    """
+    if line.isascii():
+        end = line.rfind(_AFTER)
+        if line.startswith(_EVENT) and (match := _OPEN.fullmatch(line, max(end, 0))) is not None:
+            head, number, salt = match.groups()
+            event = line[len(_EVENT) : end]
+            return number, head, b"\0" + bytes.fromhex(salt.decode()) + _canonical(event), event
+        if (match := _CLOSED.fullmatch(line)) is not None:
+            head, leaf, number = match.groups()
+            return number, head, leaf, b""
+    raise NotTrusted("the line is not written as a transcript writes it")
 
 
 def withhold(line: bytes) -> bytes:

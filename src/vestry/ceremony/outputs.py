@@ -11,7 +11,7 @@ seals/PERSON.json           DSSE envelopes
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from vestry.ceremony import events as e
@@ -31,6 +31,9 @@ def write(state: State, folder: Path, event: e.Event) -> None:
         for role in (event.role, *(r for r, above in _ABOVE.items() if above == event.role)):
             if role in state.documents:
                 _write({f"bundles/{role}/{n}": c for n, c in _bundle(state, role).items()}, folder)
+        if isinstance(event, e.Drafted):  # of an earlier draft
+            for name in unaccounted(state, folder, within=(f"bundles/{event.role}",)):
+                drives.remove(folder / name)
     elif isinstance(event, e.Verified):
         _write(dict(_signed(state)), folder)
     elif isinstance(event, e.Sealed):
@@ -87,6 +90,17 @@ def files(state: State) -> Iterator[tuple[str, bytes]]:
             yield f"bundles/{role}/{name}", content
     yield from _signed(state)
     yield from _seals(state)
+
+
+def unaccounted(state: State, folder: Path, *, within: Sequence[str] = ("inputs", "bundles", "signed")) -> list[str]:
+    """Names below `folder` of what lies among the outputs and is none, sorted."""
+    known = {name for name, _ in files(state)}
+    return sorted(
+        name
+        for part in within
+        for path in (folder / part).rglob("*")
+        if (name := path.relative_to(folder).as_posix()) not in known and (path.is_symlink() or not path.is_dir())
+    )
 
 
 def _signed(state: State) -> Iterator[tuple[str, bytes]]:

@@ -21,7 +21,7 @@ from vestry.text import Safe, printable
 
 Verdict = Literal["recomputed", "witnessed", "failed"]
 
-MISSING = "is missing"
+MISSING, ADDED = "is missing", "is none that the transcript accounts for"
 
 _RECOMPUTED: Mapping[type, str] = {
     e.Opened: "script and inputs have the digests that they name",
@@ -170,8 +170,8 @@ def _opened(event: e.Opened) -> None:
 
 
 def compare_files(state: State, folder: Path) -> tuple[FileVerdict, ...]:
-    """Compare every file that the transcript accounts for with what lies in `folder`. Where it does not account for
-    them in any way that can be followed, that is a verdict too.
+    """Compare every file that the transcript accounts for with what lies in `folder`, and name what else lies among
+    them. Where it does not account for them in any way that can be followed, that is a verdict too.
     """
     verdicts = []
     accounted = outputs.files(state)
@@ -180,10 +180,12 @@ def compare_files(state: State, folder: Path) -> tuple[FileVerdict, ...]:
             name, content = next(accounted)
             verdicts.append(FileVerdict(name, *_compared(folder / name, content)))
         except StopIteration:
-            return tuple(verdicts)
+            break
         except _SENSELESS as error:
             verdicts.append(FileVerdict("the other files", "failed", f"can't be made again: {_told(error)}"))
             return tuple(verdicts)
+    verdicts += (FileVerdict(name, "failed", ADDED) for name in outputs.unaccounted(state, folder))
+    return tuple(verdicts)
 
 
 def _compared(path: Path, content: bytes) -> tuple[Verdict, str]:

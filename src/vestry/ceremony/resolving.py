@@ -53,7 +53,8 @@ def _generate(room: Room, intent: Intent, event: e.GenerateIntended) -> None:
     spec = room.state.script.key(event.key)
     token = room.token(event.token)
     with room.unlocked(event.token, token, f"It is read: was key '{event.key}' made before the stop?") as unlocked:
-        made = next((k for k in unlocked.keys() if fingerprint(k) not in event.before), None)
+        listed = unlocked.keys()
+        made = next((k for k in listed if fingerprint(k) not in event.before), None)
         if made is not None and made.spki:
             keep(room, intent.n, spec, token, unlocked, made, found=True)
             room.tell(f"Key '{event.key}' was made before the stop; it is that one, not a second", good=True)
@@ -68,9 +69,10 @@ def _generate(room: Room, intent: Intent, event: e.GenerateIntended) -> None:
 def _halves(unlocked: Unlocked, label: str, made: TokenKey | None, *, erased: bool) -> tuple[TokenKey, ...]:
     """What a cut left of a key `label` in the making, by id and label: halves of no key that anything names. On a token
     that was not erased for this ceremony, what carries the label may be someone else's, unless it is the new one."""
-    shown = {(o.id, o.label) for o in unlocked.objects() if o.kind in ("private key", "public key")} if erased else set()
-    whole = {(k.id, k.label) for k in unlocked.keys() if k.spki}
-    left = {(identity, name) for identity, name in shown - whole if name == label}
+    listed = unlocked.keys()
+    whole = {(k.id, k.label) for k in listed if k.spki}
+    objects = unlocked.objects() if erased else ()
+    left = {(o.id, o.label) for o in objects if o.kind in ("private key", "public key") and o.label == label} - whole
     left |= {(made.id, made.label)} if made is not None else set()
     return tuple(TokenKey("", name, identity, b"", KeyKind("unknown")) for identity, name in sorted(left))
 

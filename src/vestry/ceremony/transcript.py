@@ -348,7 +348,7 @@ def _open(path: Path, flags: int) -> int:
 
 
 def _sweep(path: Path) -> None:
-    """Take away what a cut while the transcript was made left beside it: a second name of it, or nothing that counts."""
+    """Take away what a cut left beside a transcript in the making: a second name of it, or nothing that counts."""
     for left in path.parent.glob(f".{path.name}.*.new"):
         left.unlink(missing_ok=True)
 

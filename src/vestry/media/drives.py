@@ -82,6 +82,16 @@ def write_file(path: Path, data: bytes) -> None:
         _place(path, data)
 
 
+def remove(path: Path) -> None:
+    """Take a file away, and sync its folder.
+
+    Raises:
+        MediumTrouble: the drive is read-only, gone or failing.
+    """
+    with _translated(path.parent):
+        _remove(path)
+
+
 def make_folder(path: Path) -> None:
     """Make a folder and those above it, where they are missing.
 

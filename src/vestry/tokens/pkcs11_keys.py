@@ -187,8 +187,8 @@ def sign(held_key: Held, mechanisms: frozenset[int], scheme: str, message: bytes
 
 
 def destroy(session: pkcs11.Session, key: TokenKey, serial: str, token: str) -> None:
-    """Destroy the private half, then the public one: an orphan left by a cut is then harmless, and seen. Where `key` has
-    no public bytes: the halves of its id and label, provided that no two of them make a whole key.
+    """Destroy the private half, then the public one: an orphan left by a cut is then harmless, and seen. Where `key`
+    has no public bytes: the halves of its id and label, provided that no two of them make a whole key.
 
     Raises:
         TokenTrouble: E-KEY-GONE: neither half is here; E-TOKEN-TWO-ALIKE; E-TOKEN-FAILED: one is there afterwards.
