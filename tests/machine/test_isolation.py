@@ -5,6 +5,8 @@ All in processes of their own, since what is done can't be undone.
 
 from __future__ import annotations
 
+import errno
+import json
 import os
 import socket
 import subprocess
@@ -76,6 +78,28 @@ def test_connect_works_outside_and_fails_inside(server: int, how: str) -> None:
         pytest.skip(said)
     assert answers[0] == answers[2] == "ENETUNREACH", ran
     assert answers[1] in ("ENETUNREACH", "EADDRNOTAVAIL"), ran
+
+
+MODULE = """
+import subprocess, sys
+from vestry.machine import isolation
+from vestry.tokens import inventory
+if sys.argv[2] == "inside":
+    isolation.enter()
+source = inventory.open_named("softhsm2")
+connect = "import socket, sys; print(socket.socket().connect_ex(('127.0.0.1', int(sys.argv[1]))))"
+where = f"--net=/proc/{source._line.child().pid}/ns/net"
+subprocess.run(["nsenter", where, sys.executable, "-c", connect, sys.argv[1]], check=True)
+source.close()
+"""
+
+
+@pytest.mark.parametrize(("where", "answer"), [("outside", 0), ("inside", errno.ENETUNREACH)])
+def test_a_tokens_module_is_cut_off_too(server: int, softhsm: Path, where: str, answer: int) -> None:
+    """A vendor's code is what one would least like to have a network: connect() from where its process is."""
+    needs_root()
+    ran = run(MODULE, server, where)
+    assert ran.stdout.split() == [str(answer)], ran
 
 
 @pytest.mark.parametrize(("how", "says"), [("kept", "keeps the network"), ("threads", "threads run already")])
@@ -175,3 +199,21 @@ def test_an_interface_that_is_put_into_the_namespace_is_told(monkeypatch: pytest
     """Only root can do that, from outside; the claim on the screen must not outlive it."""
     confined = isolation.Confinement(True, "cut off")
     assert isolation.isolation(confined).verdict == "stop", "this process has loopback up, at least"
+
+
+def test_a_whole_ceremony_goes_to_its_end_cut_off(tmp_path: Path) -> None:
+    """What nobody could rehearse under isolation would be switched off on the day."""
+    ran = run_verb("rehearse", "--unattended", "--holders", "2", "--threshold", "2", "--into", str(tmp_path / "r"))
+    assert ran.returncode == 0, ran.stderr
+    lines = (tmp_path / "r" / "transcript.jsonl").read_text().splitlines()
+    events = [json.loads(line)["event"] for line in lines]
+    (taken,) = (e["with"]["checks"] for e in events if e["what"] == "preflight_taken")
+    cut_off = taken["isolation"][0] == "pass"
+    assert cut_off != any(e["with"]["code"] == "E-ISOLATION" for e in events if e["what"] == "trouble_met")
+    assert cut_off or os.geteuid() != 0, taken
+
+
+def run_verb(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "vestry", *arguments], capture_output=True, text=True, check=False, timeout=120
+    )

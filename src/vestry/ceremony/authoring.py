@@ -56,7 +56,8 @@ def look_at_machine(room: Room, step: PreflightStep, index: int) -> None:
         with room.waiting("The machine is looked at"):
             seen = preflight.take(_plan(room), room.confined or OPEN)
         checks = {name: (str(check.verdict), check.line) for name, check in seen.items()}
-        for name, (verdict, line) in checks.items():
+        # What does not pass comes last, where it stays on the screen.
+        for name, (verdict, line) in sorted(checks.items(), key=lambda check: check[1][0] != "pass"):
             room.tell(f"{name}: {verdict}: {line}", good={"pass": True, "stop": False}.get(verdict))
         room.tell(
             f"The machine's clock says {room.now()}. Hold a watch against it: 'exception', or F6, states its time."

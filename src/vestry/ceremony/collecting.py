@@ -37,6 +37,7 @@ def sign(room: Room, step: SignStep, _: int) -> None:
 
 
 def _turn(room: Room, step: SignStep, turn: agenda.Turn, *, others: bool) -> None:
+    room.look_at_network()  # before anything is typed, and again before the token acts
     typed = {role: _confirm_words(room, turn.holder, role, others=others) for role in dict(turn.wanted)}
     by_token: dict[str, list[tuple[str, str]]] = {}
     for role, name in turn.wanted:
@@ -80,6 +81,7 @@ def _sign_one(room: Room, unlocked: Unlocked, role: str, name: str, typed: dict[
     to_sign = room.reviewed(role)
     held = find(unlocked, key)
     serial = room.state.tokens[spec.token].serial
+    room.look_at_network()
     intent = room.record(
         e.SignatureIntended(role, to_sign.digest, key.keyid, name, serial, typed),
         spec.holder,
@@ -204,6 +206,7 @@ def _seal_one(room: Room, person: str, head: tuple[str, ...]) -> None:
     token = room.token(spec.token)
     with room.unlocked(spec.token, token, "It signs the seal.") as unlocked:
         held = find(unlocked, key)
+        room.look_at_network()
         intent = room.record(e.SealIntended(person, agree, key.keyid), person)
         try:
             with room.waiting(room.signs("the seal", held), spec.token):

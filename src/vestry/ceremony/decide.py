@@ -111,6 +111,11 @@ def _preflight(state: State, event: e.PreflightTaken, _: str) -> None:
             raise Refused(f"the check '{name}' says: {line}")
 
 
+def _network(state: State, event: e.NetworkSeen, _: str) -> None:
+    if (event.verdict, event.text) == state.network:
+        raise Refused("the network is as it was recorded last")
+
+
 def _drafted(state: State, event: e.Drafted, _: str) -> None:
     step = step_now(state, s.DraftStep)
     if event.role not in step.roles:
@@ -253,6 +258,7 @@ _RULES: Mapping[type, Callable[[State, Any, str], None]] = {
     e.Said: _said,
     e.Gathered: _gathered,
     e.PreflightTaken: _preflight,
+    e.NetworkSeen: _network,
     e.Drafted: _drafted,
     e.DraftProved: _proved,
     e.ReviewRead: _read,

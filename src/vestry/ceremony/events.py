@@ -63,6 +63,15 @@ class PreflightTaken:
 
 
 @dataclass(frozen=True)
+class NetworkSeen:
+    """The network was looked at again, as before each signature, and is not as it was recorded last (here or by
+    `PreflightTaken`): verdict and line as there."""
+
+    verdict: str
+    text: str
+
+
+@dataclass(frozen=True)
 class InitialiseIntended:
     """About to erase a token and set its PIN. `serial` is what it shows now (may be empty on a blank one), `before`
     what it lists now without a PIN; `others` are the serials of initialised tokens in the same module, so that a stray
@@ -387,6 +396,7 @@ Event = (
     | Said
     | Gathered
     | PreflightTaken
+    | NetworkSeen
     | InitialiseIntended
     | TokenInitialised
     | TokenAdopted

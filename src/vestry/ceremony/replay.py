@@ -42,6 +42,7 @@ _WITNESSED: Mapping[type, str] = {
     e.Said: "what people did and wrote down",
     e.Gathered: "who was there",
     e.PreflightTaken: "what the machine showed",
+    e.NetworkSeen: "what the machine showed of its network",
     e.InitialiseIntended: "the intent of its holder",
     e.TokenInitialised: "that the token erased itself, and that it lists nothing any more",
     e.TokenAdopted: "that its holder unlocked it, and what it lists",

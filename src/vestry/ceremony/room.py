@@ -16,10 +16,11 @@ from vestry.ceremony.decide import decide, read_review
 from vestry.ceremony.dialogue import Choose, Confirm, Departed, Front, Noted, Question, Secret, TypeBack
 from vestry.ceremony.drafts import ceremony_key
 from vestry.ceremony.gate import serial_digits
-from vestry.ceremony.script import TokenSpec
+from vestry.ceremony.script import PreflightStep, TokenSpec
 from vestry.ceremony.state import ReadFacts, State, evolve
 from vestry.ceremony.transcript import Transcript
-from vestry.errors import Stopped, TokenTrouble
+from vestry.errors import Refused, Stopped, TokenTrouble
+from vestry.machine import preflight
 from vestry.machine.isolation import Confinement
 from vestry.metadata.review import Reviewed, conclude
 from vestry.text import Safe, printable
@@ -72,6 +73,26 @@ class Room:
         outputs.write(self.state, self.folder, event)
         self.front.show(self.state)
         return recorded
+
+    def look_at_network(self) -> None:
+        """Look at the network again, as before each signature; what is not as it was recorded last is recorded.
+
+        Raises:
+            Refused: E-NETWORK: in a real ceremony whose machine was looked at, there is one now that nobody waived.
+        """
+        check = preflight.guarded(lambda: preflight.look_at_network(self.confined))
+        if (check.verdict, check.line) != self.state.network:
+            self.record(e.NetworkSeen(check.verdict, check.line), self.administrator)
+            self.tell(f"network: {check.verdict}: {check.line}", good=check.verdict == "pass")
+        steps = self.state.script.steps
+        looked = any(isinstance(steps[index], PreflightStep) for index in self.state.done)
+        if (
+            check.verdict == "stop"
+            and looked
+            and not self.state.script.rehearsal
+            and "network" not in self.state.waived
+        ):
+            raise Refused(check.seen, where="before a signature", do=check.do, code="E-NETWORK")
 
     def reviewed(self, role: str) -> Reviewed:
         """The draft of `role` as it was read: the review of that moment, concluded with the answers of that moment."""

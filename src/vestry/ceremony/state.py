@@ -73,7 +73,7 @@ class State:
     maps indexes of steps to the exceptions that passed them over; `aside` are serials of devices given up, `replaced`
     the tokens of the script that another device stands for now; `former` are the serials of those whose own device is
     set up again. `clock` is what was found about the machine's clock;
-    `doubt` why its time is not to be relied on.
+    `doubt` why its time is not to be relied on. `network` is what was seen of the network last, verdict and line.
     """
 
     script: Script
@@ -89,6 +89,7 @@ class State:
     present: tuple[str, ...] = ()
     done: frozenset[int] = frozenset()
     waived: Mapping[str, str] = field(default_factory=dict)
+    network: tuple[str, str] = ("", "")
     tokens: Mapping[str, TokenFacts] = field(default_factory=dict)
     keys: Mapping[str, KeyFacts] = field(default_factory=dict)
     documents: Mapping[str, Document] = field(default_factory=dict)
@@ -190,7 +191,12 @@ def _done(state: State, event: e.Said | e.Gathered | e.Verified | e.Exported | e
 
 
 def _preflight(state: State, event: e.PreflightTaken, _: e.Recorded) -> State:
-    return replace(state, done=state.done | {event.step}, waived={**state.waived, **event.waived})
+    network = event.checks.get("network", ("", ""))
+    return replace(state, done=state.done | {event.step}, waived={**state.waived, **event.waived}, network=network)
+
+
+def _network(state: State, event: e.NetworkSeen, _: e.Recorded) -> State:
+    return replace(state, network=(event.verdict, event.text))
 
 
 def _resumed(state: State, event: e.Resumed, _: e.Recorded) -> State:
@@ -346,6 +352,7 @@ _EVOLVE: Mapping[type, Callable[[State, Any, e.Recorded], State]] = {
     e.Said: _done,
     e.Gathered: _done,
     e.PreflightTaken: _preflight,
+    e.NetworkSeen: _network,
     e.InitialiseIntended: _erasing,
     e.TokenInitialised: _initialised,
     e.TokenAdopted: _adopted,

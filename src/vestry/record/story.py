@@ -98,6 +98,8 @@ def troubles(lines: Sequence[ReplayStep]) -> tuple[Trouble, ...]:
             found.append(Trouble(line, printable(text), printable("it was kept; no second one was made")))
         elif isinstance(event, e.KeyKept):
             found.append(Trouble(line, printable(f"key '{event.key}' was not destroyed"), printable(event.reason)))
+        elif isinstance(event, e.NetworkSeen) and event.verdict != "pass":
+            found.append(Trouble(line, printable(f"before a signature: {event.text}"), _next(after)))
         elif isinstance(event, e.PreflightTaken):
             for check, reason in event.waived.items():
                 seen = event.checks.get(check, ("unknown", "not made"))

@@ -28,6 +28,7 @@ _TOLD: Mapping[type, Callable[[Any], str]] = {
     e.Said: lambda x: f"did what step {x.step + 1} says",
     e.Gathered: lambda x: f"said who is here: {', '.join(x.people)}",
     e.PreflightTaken: lambda _: "had the machine looked at",
+    e.NetworkSeen: lambda x: f"had the network looked at again: {x.verdict}",
     e.InitialiseIntended: lambda x: f"was about to erase token '{x.token}'",
     e.TokenInitialised: lambda x: f"erased token '{x.token}', serial {x.serial}",
     e.TokenAdopted: lambda x: f"unlocked token '{x.token}', serial {x.serial}, which is taken as it is",
