@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from vestry.ceremony import script as s
-from vestry.ceremony.drafts import ceremony_key, drafted_roles
+from vestry.ceremony.drafts import ceremony_key
 from vestry.ceremony.state import KeyFacts, State
+from vestry.metadata import layout
 from vestry.metadata.thresholds import Tally
 
 
@@ -45,7 +46,7 @@ def rail(state: State) -> tuple[RailEntry, ...]:
 
 def meters(state: State) -> tuple[tuple[str, Tally], ...]:
     """(role, tally) of every drafted document under every authority, in signing order."""
-    return tuple((role, t) for role in drafted_roles(state) if role in state.documents for t in state.tallies(role))
+    return tuple((role, t) for role in state.script.drafted if role in state.documents for t in state.tallies(role))
 
 
 def position(state: State) -> int:
@@ -94,8 +95,10 @@ def undrafted(state: State, step: s.DraftStep) -> tuple[str, ...]:
 
 
 def unproved(state: State, step: s.DraftStep) -> tuple[str, ...]:
-    """Drafts of the step that no client has walked in their present form."""
-    return tuple(r for r in step.roles if r in state.documents and state.proved.get(r) != state.documents[r].digest)
+    """Drafts of the step that no client has walked in their present form. Nobody walks a layout: there is no client
+    that goes by it without what was built."""
+    drafted = {r: state.documents[r] for r in step.roles if r in state.documents}
+    return tuple(r for r, doc in drafted.items() if doc.type != layout.TYPE and state.proved.get(r) != doc.digest)
 
 
 def unread(state: State, step: s.ReviewStep) -> tuple[str, ...]:

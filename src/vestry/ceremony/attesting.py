@@ -70,7 +70,7 @@ def judge(
         shown = f"the device with serial {found.serial or 'untold'} shows its maker's proof"
         why = f"{shown}; the script names no roots to hold it against"
         return Judged(replace(found, findings=told), why, unheld=True)
-    anchors = attestation.Anchors.from_pem(state.anchors)
+    anchors = attestation.Anchors.from_pem(state.inputs[state.script.anchors.name])
     others = [d for d in ders if d != proofs[0]]
     found = attestation.verify(
         proofs[0], others, anchors, expected_spki=key.spki, expected_serial=serial, now=now, as_of=as_of

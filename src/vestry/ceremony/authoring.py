@@ -15,7 +15,6 @@ from vestry.errors import Stopped
 from vestry.machine import preflight
 from vestry.machine.isolation import OPEN
 from vestry.machine.preflight import Plan
-from vestry.metadata import document
 from vestry.metadata.rulebook import Finding
 from vestry.text import printable
 
@@ -103,10 +102,10 @@ def make_drafts(room: Room, step: DraftStep, _: int) -> None:
     """Draft, then let a client walk the drafts under throwaway keys."""
     _clock_answered(room, step)
     for role in agenda.undrafted(room.state, step):
-        raw = draft(room.state, role)
-        made = document.read(raw, where=f"draft of {role}")
-        room.record(e.Drafted(role, made.version, made.file_sha256, made.digest, len(raw)), room.administrator)
-        room.tell(f"Drafted {role} v{made.version}: {len(raw):,} bytes, expires {made.expires:%Y-%m-%d}", good=True)
+        made = draft(room.state, role)
+        room.record(e.Drafted(role, made.version, made.file_sha256, made.digest, len(made.raw)), room.administrator)
+        told = f"{len(made.raw):,} bytes, expires {made.expires:%Y-%m-%d}"
+        room.tell(f"Drafted {printable(role)}{f' v{made.version}' if made.version else ''}: {told}", good=True)
     if agenda.unproved(room.state, step):
         with room.waiting("A client walks the drafts under throwaway keys"):
             proof.prove(room.state, at=room.now())

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vestry import __version__
-from vestry.ceremony import agenda, authoring, collecting, delivering, outputs, provisioning
+from vestry.ceremony import agenda, authoring, collecting, comparing, delivering, outputs, provisioning
 from vestry.ceremony import events as e
 from vestry.ceremony import script as s
 from vestry.ceremony.bench import Bench
@@ -40,6 +40,7 @@ _PERFORM: Mapping[type, Callable[[Room, Any, int], None]] = {
     s.ProvisionStep: provisioning.provision,
     s.DraftStep: authoring.make_drafts,
     s.ReviewStep: authoring.read_drafts,
+    s.CompareStep: comparing.compare,
     s.SignStep: collecting.sign,
     s.VerifyStep: delivering.verify,
     s.DestroyStep: collecting.destroy,
@@ -68,6 +69,7 @@ def conduct(
     tokens: Path | None = None,
     clock: Clock | None = None,
     confined: Confinement | None = None,
+    beside: Path = Path(),
 ) -> State:
     """Run `script` in `folder` from where its transcript stands, to the end.
 
@@ -79,6 +81,7 @@ def conduct(
         tokens: Folder of software tokens; ``tokens`` in the ceremony's folder where not given.
         clock: Where the time comes from.
         confined: How far this process was cut off, where it was to be.
+        beside: The folder of the script, from which its paths of folders lead.
 
     Returns:
         The state at the end.
@@ -91,7 +94,7 @@ def conduct(
     with Bench(script, tokens or folder / "tokens") as bench:
         transcript, state = _open(script, inputs, folder, clock)
         try:
-            room = Room(folder, transcript, state, front, bench, clock, confined)
+            room = Room(folder, transcript, state, front, bench, clock, confined, beside)
             outputs.write_all(room.state, folder)
             front.show(room.state)
             _say_how_confined(room)

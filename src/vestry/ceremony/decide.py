@@ -13,10 +13,11 @@ from typing import Any
 from vestry.ceremony import agenda, decide_tokens, drafts, exceptions, seal
 from vestry.ceremony import events as e
 from vestry.ceremony import script as s
-from vestry.ceremony.gate import confirmed_token, key_spec, step_now
+from vestry.ceremony.gate import confirmed_token, key_spec, list_name, step_now
 from vestry.ceremony.state import State
 from vestry.errors import Refused
-from vestry.metadata import document
+from vestry.metadata import layout
+from vestry.metadata.comparison import KINDS
 from vestry.metadata.review import Review, conclude, review
 from vestry.metadata.thresholds import verify_signature
 from vestry.release import release
@@ -60,13 +61,13 @@ def decide(state: State | None, command: e.Event, *, at: str) -> tuple[e.Event, 
 def read_review(state: State, role: str, at: str, *, today: bool = False) -> Review:
     """The review of the draft of `role` as it stands at the time `at`, by the rules of the software that made the
     transcript, so the same here and in every replay; or by all rules that there are `today`."""
-    above = {"targets": "root", "bins": "targets"}.get(role)
     names = drafts.holders(state)
     return review(
         role,
         state.documents[role],
-        old=state.predecessor if role == "root" else None,
-        delegator=state.documents[above] if above else None,
+        old=state.before(role),
+        delegator=state.above(role),
+        signers=state.authorities(role)[0] if state.documents[role].type == layout.TYPE else None,
         now=datetime.fromisoformat(at),
         known=lambda keyid: names.get(keyid, ""),
         policy=state.script.policy,
@@ -121,7 +122,7 @@ def _drafted(state: State, event: e.Drafted, _: str) -> None:
     if event.role not in step.roles:
         raise Refused(f"'{event.role}' is not drafted at this step")
     exceptions.doubted(state)
-    made = document.read(drafts.draft(state, event.role), where=f"draft of {event.role}")
+    made = drafts.draft(state, event.role)
     seen = (event.version, event.sha256, event.digest, event.length)
     if (made.version, made.file_sha256, made.digest, len(made.raw)) != seen:
         raise Refused(f"the draft of {event.role} made from script and keys has other bytes than the event says")
@@ -151,6 +152,15 @@ def _read(state: State, event: e.ReviewRead, at: str) -> None:
         if not set(agreed) <= people:
             raise Refused(f"{printable(name)} was overruled by someone whom the script does not name")
     conclude(fresh, event.answers, overruled=event.overruled)
+
+
+def _compared(state: State, event: e.Compared, _: str) -> None:
+    step_now(state, s.CompareStep, index=event.step)
+    if event.name != list_name(event.step) or not set(event.counts) <= set(KINDS):
+        raise Refused("the list of differences is not one of this step")
+    for kind, count in event.counts.items():
+        if count > 0 and not event.answers.get(kind, "").strip():
+            raise Refused(f"nobody says what is done about {count:,} times {KINDS[kind]}")
 
 
 def _sign_intended(state: State, event: e.SignatureIntended, _: str) -> None:
@@ -262,6 +272,7 @@ _RULES: Mapping[type, Callable[[State, Any, str], None]] = {
     e.Drafted: _drafted,
     e.DraftProved: _proved,
     e.ReviewRead: _read,
+    e.Compared: _compared,
     e.SignatureIntended: _sign_intended,
     e.SignatureAdded: _signature,
     e.SignatureImported: _imported,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from vestry.ceremony import events as e
-from vestry.ceremony import outputs, proof
+from vestry.ceremony import outputs, second_opinion
 from vestry.ceremony.dialogue import Ask
 from vestry.ceremony.drafts import file_name
 from vestry.ceremony.room import Room
@@ -17,16 +17,16 @@ from vestry.text import printable
 
 def verify(room: Room, step: VerifyStep, index: int) -> None:
     """Count the thresholds over distinct keys, ask python-tuf for its opinion, and write the signed files."""
-    signed = {role: room.state.signed(role) for role in step.roles}
     for role in step.roles:
         for count in room.state.tallies(role):
             room.tell(f"{role}: {count.sentence}", good=count.met)
             if not count.met:
                 raise Refused(f"{role} has {count.sentence}", code="E-VERIFY")
-    proof.verify_signed(room.state, signed)
+    who = " and ".join(dict.fromkeys(second_opinion.ask(room.state, role) for role in step.roles))
+    signed = {role: room.state.signed(role) for role in step.roles}
     files = {file_name(role, doc.version): doc.file_sha256 for role, doc in signed.items()}
-    room.record(e.Verified(index, proof.CLIENT, files), room.administrator)
-    room.tell(f"{proof.CLIENT} accepts the signed documents", good=True)
+    room.record(e.Verified(index, who, files), room.administrator)
+    room.tell(f"{who} accepts the signed documents", good=True)
 
 
 def export(room: Room, step: ExportStep, index: int) -> None:

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from vestry.ceremony import script as s
 from vestry.ceremony.steps import ROLES
-from vestry.ceremony.table import Source, Table, quoted, tables, unique
+from vestry.ceremony.table import Source, Table, named_input, quoted, tables, unique
 from vestry.errors import InputRejected
 from vestry.tokens import uri
 
@@ -28,6 +28,7 @@ RSA_BITS = (2048, 3072, 4096)
 ATTESTATION = ("wanted", "required", "files", "none")
 _ASCII_NAME = re.compile(r"[ -~]+")
 _MODULE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*|/[^\0]+")
+_SHOWN = ("public_key", "sha256")
 _KEYID = re.compile(r"[0-9a-f]{8,64}")
 
 
@@ -89,7 +90,11 @@ def _module(item: Table, use: str) -> str:
 
 
 def read_keys(
-    source: Source, data: Mapping[str, Any], people: tuple[s.Person, ...], tokens: tuple[s.TokenSpec, ...]
+    source: Source,
+    data: Mapping[str, Any],
+    people: tuple[s.Person, ...],
+    tokens: tuple[s.TokenSpec, ...],
+    given: s.GivenSpec | None,
 ) -> tuple[s.KeySpec, ...]:
     """The keys of a script.
 
@@ -100,25 +105,45 @@ def read_keys(
     if not found:
         source.bad((), "there are no [[keys]]", "add each key, with name, holder, token, roles and scheme")
     keys = []
+    known = (given.role,) if given is not None else ROLES
     for item in found:
-        item.only(("name", "holder", "token", "roles", "scheme", "bits", "keyid", "leaves", "uri"))
+        item.only(("name", "holder", "token", "roles", "scheme", "bits", "keyid", "leaves", "uri", *_SHOWN))
         name = _ascii(item, "name", item.text("name", "alice-root", longest=64))
         holder = item.named("holder", [p.name for p in people], "person", "[[people]]")
         token = item.named("token", [t.name for t in tokens], "token", "[[tokens]]")
-        roles = item.some_of("roles", ROLES, "role that a key here may have", default=None)
-        read_kind: Callable[[Table], tuple[str, int, str]] = _kept if item.has("keyid") else _made
+        roles = item.some_of("roles", known, "role that a key here may have", default=None)
+        public = _public(item, name, given)
+        read_kind: Callable[[Table], tuple[str, int, str]] = _kept if item.has("keyid") else _shown if public else _made
         scheme, bits, keyid = read_kind(item)
         leaves = item.yes("leaves")
         if leaves and not keyid:
             item.bad("leaves", "a new key can't leave", "leave this out, or write its keyid in the predecessor")
         like = _uri(item, "pkcs11:id=%02") if item.has("uri") else uri.ANY
-        if like != uri.ANY and not keyid and next(t for t in tokens if t.name == token).erase:
+        if like != uri.ANY and not keyid and not public and next(t for t in tokens if t.name == token).erase:
             item.bad(
                 "uri", "a key that is there already can't be on a token that is erased", "write erase = false there"
             )
-        keys.append(s.KeySpec(name, holder, token, roles, scheme, bits, keyid, leaves, like))
+        keys.append(s.KeySpec(name, holder, token, roles, scheme, bits, keyid, leaves, like, public))
     unique(found, "name", [k.name for k in keys])
     return tuple(keys)
+
+
+def _public(item: Table, name: str, given: s.GivenSpec | None) -> s.Input | None:
+    if not item.has("public_key"):
+        if item.has("sha256"):
+            item.bad("sha256", "sha256 pins nothing", 'add public_key = "alice.pem", or leave it out')
+        return None
+    if given is None or not given.threshold:
+        item.bad("public_key", "only the signers of a layout are named by a file", "write keyid or scheme")
+    if item.has("keyid"):
+        item.bad("public_key", "a key has a keyid or a public_key, not both", "write one of them")
+    return named_input(item, f"key {name}", "public_key", "alice.pem")
+
+
+def _shown(item: Table) -> tuple[str, int, str]:
+    if item.has("bits"):
+        item.bad("bits", "the public key has its own length", "leave it out")
+    return item.choice("scheme", SCHEMES, default=""), 0, ""
 
 
 def _kept(item: Table) -> tuple[str, int, str]:

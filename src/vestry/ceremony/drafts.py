@@ -7,28 +7,37 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from vestry.errors import InputRejected, Refused
-from vestry.metadata import document, drafting
+from vestry.metadata import document, drafting, layout
+from vestry.metadata.document import Document
 from vestry.metadata.keys import Key
 from vestry.text import printable
 
 if TYPE_CHECKING:
-    from vestry.ceremony.script import KeySpec
+    from vestry.ceremony.script import BinsSpec, KeySpec, RoleSpec
     from vestry.ceremony.state import State
 
 FILE_NAMES = "{version}.{role}.json"
+_DOCUMENTS = ("predecessor", "targets", "bins", "draft", "before", "delegator")
 REHEARSAL_FIELD = "x-vestry-rehearsal"
 
 
 def file_name(role: str, version: int) -> str:
-    """Name of a signed document under consistent snapshots (TUF 1.0.34, section 6)."""
+    """Name of a signed document under consistent snapshots (TUF 1.0.34, section 6). A layout, which has no version, is
+    called as in-toto's own tools call it."""
+    if not version:
+        return "root.layout"
     return FILE_NAMES.format(version=version, role=role)
 
 
-def predecessor_key(state: State, spec: KeySpec) -> Key:
-    """The key of the trusted root that `spec.keyid`, whole or its first characters, stands for."""
-    if state.predecessor is None:
+def known_key(state: State, spec: KeySpec) -> Key:
+    """The key that existed before this ceremony: the file of its public half, or what `spec.keyid`, whole or its first
+    characters, stands for in the predecessor or the delegating document."""
+    if spec.public is not None:
+        return Key.from_pem(state.inputs[spec.public.name], spec.scheme, where=spec.public.path)
+    naming = state.known.get("delegator") or state.predecessor
+    if naming is None:
         raise InputRejected(f"key '{spec.name}' has a key id, but there is no predecessor", where="script")
-    found = [k for i, k in document.keys(state.predecessor).items() if i.startswith(spec.keyid)]
+    found = [k for i, k in document.keys(naming).items() if i.startswith(spec.keyid)]
     if len(found) != 1:
         raise InputRejected(
             f"key id {spec.keyid} of '{spec.name}' stands for {len(found)} keys of the predecessor",
@@ -45,7 +54,7 @@ def ceremony_key(state: State, spec: KeySpec) -> Key:
         Refused: it was not generated yet.
     """
     if not spec.new:
-        return predecessor_key(state, spec)
+        return known_key(state, spec)
     facts = state.keys.get(spec.name)
     if facts is None:
         raise Refused(f"key '{spec.name}' was not generated yet{_skipped(state, spec.token)}")
@@ -61,6 +70,15 @@ def _skipped(state: State, token: str) -> str:
     return ""
 
 
+def known_documents(inputs: Mapping[str, bytes]) -> Mapping[str, Document]:
+    """The documents among a script's inputs.
+
+    Raises:
+        InputRejected: one of them is not what its name says.
+    """
+    return {name: layout.read_strictly(raw, where=name) for name, raw in inputs.items() if name in _DOCUMENTS}
+
+
 def holders(state: State) -> dict[str, str]:
     """Names of holders by key id, as far as keys are made; the online key goes by that name."""
     known = [k for k in state.script.keys if not k.new or k.name in state.keys]
@@ -73,7 +91,8 @@ def online_key(state: State) -> Key | None:
     """The online key, imported as a public key; None where the script has none."""
     if state.script.online is None:
         return None
-    return Key.from_pem(state.online, state.script.online_scheme, where=state.script.online.name)
+    name = state.script.online.name
+    return Key.from_pem(state.inputs[name], state.script.online_scheme, where=name)
 
 
 def reference_time(state: State) -> datetime:
@@ -82,55 +101,57 @@ def reference_time(state: State) -> datetime:
     return datetime.fromisoformat(day).replace(tzinfo=UTC)
 
 
-def drafted_roles(state: State) -> tuple[str, ...]:
-    """The roles whose documents this ceremony makes, from the delegating to the delegated."""
-    script = state.script
-    return tuple(
-        role
-        for role, spec in (("root", script.root), ("targets", script.targets), ("bins", script.bins))
-        if spec is not None and (script.kind == "root" or role == "root")
-    )
-
-
-def draft(state: State, role: str) -> bytes:
-    """The unsigned file of `role`, as bytes.
+def draft(state: State, role: str) -> Document:
+    """The unsigned document of `role`.
 
     Raises:
         Refused: a key is missing.
+        InputRejected: an input can't be followed.
     """
-    start = reference_time(state)
-    extra = _marks(state)
-    online = online_key(state)
-    if role == "root":
-        return _root(state, start + timedelta(days=state.script.root.days), online, extra)
-    if role == "targets" and state.script.targets and state.script.bins:
-        return drafting.targets_with_bins(
-            version=1,
-            expires=start + timedelta(days=state.script.targets.days),
-            bins_threshold=state.script.bins.threshold,
-            bins_keys=_keys(state, "bins"),
-            extra=extra,
-        )
-    if role == "bins" and state.script.bins and online:
-        return drafting.bins(
-            version=1,
-            expires=start + timedelta(days=state.script.bins.days),
-            number=state.script.bins.number,
-            online=online,
-            style=state.script.bins.style,
-            extra=extra,
-        )
+    script, start, where = state.script, reference_time(state), f"draft of {role}"
+    if script.given is not None and role == script.given.role:
+        return layout.with_signatures(state.known["draft"], ())
+    if role == "root" and script.root:
+        return document.read(_root(state, script.root, start), where=where)
+    if role == "targets" and script.targets:
+        return document.read(_targets(state, script.targets, start), where=where)
+    if role == "bins" and script.bins:
+        return document.read(_bins(state, script.bins, start), where=where)
     raise Refused(f"the script does not describe a document '{role}'")
 
 
-def _root(state: State, expires: datetime, online: Key | None, extra: Mapping[str, object]) -> bytes:
-    script = state.script
+def _targets(state: State, spec: RoleSpec, start: datetime) -> bytes:
+    bins = (state.script.bins.threshold, _keys(state, "bins")) if state.script.bins else None
+    expires, extra = start + timedelta(days=spec.days), _marks(state)
+    if before := state.before("targets"):
+        new = {"bins": bins} if bins else {}
+        return drafting.rekeyed(before, expires=expires, keys=new.get, version=spec.version, extra=extra)
+    if bins is None:
+        raise Refused("the script does not say who signs bins")
+    return drafting.targets_with_bins(
+        version=1, expires=expires, bins_threshold=bins[0], bins_keys=bins[1], extra=extra
+    )
+
+
+def _bins(state: State, spec: BinsSpec, start: datetime) -> bytes:
+    expires, extra, online = start + timedelta(days=spec.days), _marks(state), online_key(state)
+    if before := state.before("bins"):
+        new = (1, [online]) if online else None
+        return drafting.rekeyed(before, expires=expires, keys=lambda _: new, version=spec.version, extra=extra)
+    if online is None:
+        raise Refused("the script names no online key")
+    return drafting.bins(version=1, expires=expires, number=spec.number, online=online, style=spec.style, extra=extra)
+
+
+def _root(state: State, spec: RoleSpec, start: datetime) -> bytes:
+    script, online, extra = state.script, online_key(state), _marks(state)
+    expires = start + timedelta(days=spec.days)
     roles: dict[str, tuple[int, list[Key]]] = {}
     if script.targets and _keys(state, "targets"):
         roles["targets"] = (script.targets.threshold, _keys(state, "targets"))
     if online:
         roles["timestamp"] = roles["snapshot"] = (1, [online])
-    root = (script.root.threshold, _keys(state, "root"))
+    root = (spec.threshold, _keys(state, "root"))
     if state.predecessor is not None:
         return drafting.next_root(state.predecessor, expires=expires, root=root, roles=roles, extra=extra or None)
     return drafting.root(version=1, expires=expires, roles={"root": root, **roles}, extra=extra)

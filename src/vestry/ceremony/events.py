@@ -210,6 +210,18 @@ class ReviewRead:
 
 
 @dataclass(frozen=True)
+class Compared:
+    """What is published was compared with a last good snapshot, whose lists of files are inputs. `counts` are the
+    differences by kind, `sha256` is the digest of the file `name` that lists them, `answers` say what is done."""
+
+    step: int
+    counts: Mapping[str, int]
+    name: str
+    sha256: str
+    answers: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class SignatureIntended:
     """About to sign. `words` are the words of the digest that the holder typed, by their 1-based places."""
 
@@ -407,6 +419,7 @@ Event = (
     | Drafted
     | DraftProved
     | ReviewRead
+    | Compared
     | SignatureIntended
     | SignatureAdded
     | SignatureImported

@@ -12,11 +12,9 @@ from dataclasses import replace
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from vestry.ceremony.drafts import draft, drafted_roles
-from vestry.ceremony.reading import ONLINE, PREDECESSOR
+from vestry.ceremony.drafts import draft, known_documents
 from vestry.ceremony.script import KeySpec, Script
 from vestry.ceremony.state import KeyFacts, State
-from vestry.metadata import document
 from vestry.metadata.keys import Key
 from vestry.tokens import private_keys
 from vestry.tokens.token import KeyKind
@@ -36,7 +34,7 @@ def lengths(script: Script, inputs: Mapping[str, bytes], *, day: str) -> dict[st
         VestryError: the script or an input does not make documents.
     """
     state = opened(script, inputs, day=day)
-    return of_state(state, drafted_roles(state))
+    return of_state(state, script.drafted)
 
 
 def opened(script: Script, inputs: Mapping[str, bytes], *, day: str) -> State:
@@ -45,11 +43,8 @@ def opened(script: Script, inputs: Mapping[str, bytes], *, day: str) -> State:
     Raises:
         VestryError: an input is not what the script wants.
     """
-    predecessor = None
-    if script.predecessor is not None:
-        predecessor = document.read(inputs[PREDECESSOR], where=PREDECESSOR)
-    online = inputs[ONLINE].decode() if script.online is not None else ""
-    return State(script, f"{day}T00:00:00Z", "", "", predecessor, online)
+    texts = {item.name: inputs[item.name].decode() for item in script.inputs}
+    return State(script, f"{day}T00:00:00Z", "", "", texts, known_documents(inputs))
 
 
 def of_state(state: State, roles: Collection[str]) -> dict[str, int]:
@@ -69,12 +64,7 @@ def with_drafts(state: State, roles: Collection[str]) -> State:
     """
     missing = {spec.name: _stand_in(spec) for spec in state.script.keys if spec.new and spec.name not in state.keys}
     state = replace(state, keys={**state.keys, **missing})
-    return replace(
-        state,
-        documents={
-            role: document.read(draft(state, role), where=role) for role in drafted_roles(state) if role in roles
-        },
-    )
+    return replace(state, documents={role: draft(state, role) for role in state.script.drafted if role in roles})
 
 
 def _stand_in(spec: KeySpec) -> KeyFacts:

@@ -32,6 +32,11 @@ def step_now(state: State, *kinds: type[StepT], index: int | None = None) -> Ste
     return step
 
 
+def list_name(index: int) -> str:
+    """The file in the ceremony's folder that lists what the step `compare` at `index` found."""
+    return f"comparison-{index + 1}.jsonl"
+
+
 def key_spec(state: State, name: str) -> s.KeySpec:
     """The key that the script calls `name`."""
     try:

@@ -11,12 +11,12 @@ from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
 
 from vestry.ceremony.problem import Case, Problem, listed
-from vestry.ceremony.reading import ONLINE, PREDECESSOR, pin_place
+from vestry.ceremony.reading import ONLINE, PREDECESSOR
 from vestry.ceremony.script import Input, KeySpec, Script
 from vestry.ceremony.sequence import sequence
-from vestry.ceremony.succession import succession
+from vestry.ceremony.succession import given, succession
 from vestry.errors import VestryError
-from vestry.metadata import document
+from vestry.metadata import document, layout
 from vestry.metadata.keys import Key
 from vestry.text import printable
 
@@ -50,6 +50,8 @@ def check(script: Script, inputs: Mapping[str, bytes], *, today: date | None = N
     found += [*_lives(case, today), *_inputs(case), *sequence(case)]
     if script.predecessor is not None and PREDECESSOR in inputs:
         found += succession(case, inputs[PREDECESSOR])
+    if script.given is not None:
+        found += given(case, script.given)
     rank = {"stop": 0, "warn": 1, "note": 2}
     return tuple(sorted(dict.fromkeys(found), key=lambda p: (p.line, rank[p.severity])))
 
@@ -128,12 +130,11 @@ def _roles(case: Case) -> Iterator[Problem]:
         if script.online is None:
             text = "a first root names the key of timestamp and snapshot: add [online] with public_key"
             yield Problem("stop", "ONLINE-MISSING", case.line("ceremony", "kind"), text)
-    elif there["bins"]:
-        text = "a rotation changes the root alone: leave [bins] out"
-        yield Problem("stop", "ROLE-NOT-HERE", case.line("bins"), text)
+    elif script.kind == "rotation":
+        yield from _followed(case)
     for index, key in case.numbered_keys:
         for role in key.roles:
-            if not there[role] or (role == "bins" and script.kind == "rotation"):
+            if not there.get(role, True):
                 text = f"key '{key.name}' serves {role}, which the script does not set: add [{role}] or drop the role"
                 yield Problem("stop", "ROLE-NOT-HERE", case.line("keys", index, "roles"), text)
     number = script.bins.number if script.bins else 2
@@ -143,10 +144,23 @@ def _roles(case: Case) -> Iterator[Problem]:
         yield Problem("stop", "BINS-NUMBER", case.line("bins", "number"), text)
 
 
+def _followed(case: Case) -> Iterator[Problem]:
+    """In a rotation, ``[bins]`` says who signs a next bins, which follows one, under a next targets that names them."""
+    script = case.script
+    if script.bins is None:
+        return
+    if "bins" not in script.drafted:
+        text = 'a rotation makes the next bins from the last: add from = "1.bins.json" to [bins], or leave it out'
+        yield Problem("stop", "ROLE-NOT-HERE", case.line("bins"), text)
+    if "targets" not in script.drafted:
+        text = 'the keys of bins are named in targets: add [targets] with from = "1.targets.json"'
+        yield Problem("stop", "ROLE-MISSING", case.line("bins"), text)
+
+
 def _thresholds(case: Case) -> Iterator[Problem]:
-    for role in ("root", "targets", "bins"):
+    for role in ("root", "targets", "bins", layout.TYPE):
         threshold = case.threshold(role)
-        if threshold and not (case.script.kind == "rotation" and role == "bins"):
+        if threshold:
             yield from _threshold(role, threshold, case.script.keys_of(role), case.line(role, "threshold"))
 
 
@@ -175,9 +189,8 @@ def _threshold(role: str, threshold: int, keys: tuple[KeySpec, ...], line: int) 
 
 def _lives(case: Case, today: date | None) -> Iterator[Problem]:
     script = case.script
-    lives = {"root": script.root.days}
-    if script.kind == "root":
-        lives |= {r: spec.days for r, spec in (("targets", script.targets), ("bins", script.bins)) if spec}
+    every = (("root", script.root), ("targets", script.targets), ("bins", script.bins))
+    lives = {role: spec.days for role, spec in every if spec and role in script.drafted}
     for role, days in lives.items():
         line = case.line(role, "expires")
         if not _SHORT_LIFE <= days <= _LONG_LIFE:
@@ -186,11 +199,11 @@ def _lives(case: Case, today: date | None) -> Iterator[Problem]:
         if days > lives["root"]:
             text = f"{role} outlives the root that names its keys, by {days - lives['root']} days"
             yield Problem("warn", "EXPIRES-ORDER", line, text)
-    if script.kind == "rotation" and script.targets and script.targets.days:
+    if script.targets and script.targets.days and "targets" not in script.drafted:
         text = "a rotation does not sign targets: its expires has no effect"
         yield Problem("note", "EXPIRES-UNUSED", case.line("targets", "expires"), text)
     if script.date and today is not None:
-        yield from _date(case, date.fromisoformat(script.date), today, min(lives.values()))
+        yield from _date(case, date.fromisoformat(script.date), today, min(lives.values(), default=_LONG_LIFE))
 
 
 def _date(case: Case, day: date, today: date, shortest: int) -> Iterator[Problem]:
@@ -204,8 +217,8 @@ def _date(case: Case, day: date, today: date, shortest: int) -> Iterator[Problem
 
 def _inputs(case: Case) -> Iterator[Problem]:
     for item in case.script.inputs:
-        place, key = pin_place(item)
-        line = case.line(*place)
+        key = item.pin[-1]
+        line = case.line(*item.pin)
         raw = case.inputs.get(item.name)
         actual = hashlib.sha256(raw).hexdigest() if raw is not None else ""
         if not item.sha256:

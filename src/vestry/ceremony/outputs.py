@@ -1,7 +1,8 @@
 """The files of a ceremony's folder: a projection of its state, written again whenever they are missing.
 
 script.toml                 the script, byte for byte
-inputs/NAME                 the files it names
+inputs/NAME                 the files it names; of a folder, the list of its files
+comparison-STEP.jsonl       what differs from a last good snapshot (digest in the transcript)
 transcript.jsonl            the ceremony
 bundles/ROLE/               a bundle for each document: unsigned, trusted, one file a signature
 signed/VERSION.ROLE.json    what clients get
@@ -28,8 +29,8 @@ def write(state: State, folder: Path, event: e.Event) -> None:
     """Bring the folder up to `state` after `event`."""
     if isinstance(event, (e.Drafted, e.SignatureAdded, e.SignatureImported)):
         # The document's own bundle, and the one that carries it as the document to trust.
-        for role in (event.role, *(r for r, above in _ABOVE.items() if above == event.role)):
-            if role in state.documents:
+        for role in state.documents:
+            if role == event.role or _ABOVE.get(role) == event.role:
                 _write({f"bundles/{role}/{n}": c for n, c in _bundle(state, role).items()}, folder)
         if isinstance(event, e.Drafted):  # of an earlier draft
             for name in unaccounted(state, folder, within=(f"bundles/{event.role}",)):
@@ -63,6 +64,7 @@ def to_export(state: State, folder: Path, what: str) -> Mapping[str, bytes]:
     if what == "online":
         return signed
     rest = dict(files(state))
+    rest |= {name: (folder / name).read_bytes() for name in state.lists if (folder / name).is_file()}
     rest["transcript.jsonl"] = (folder / "transcript.jsonl").read_bytes()
     return {**signed, **rest}
 
@@ -79,12 +81,8 @@ def _differs(path: Path, content: bytes) -> bool:
 def files(state: State) -> Iterator[tuple[str, bytes]]:
     """Name below the folder and content of every file that the transcript accounts for."""
     yield "script.toml", state.script.text.encode()
-    if state.predecessor is not None and state.script.predecessor is not None:
-        yield f"inputs/{Path(state.script.predecessor.path).name}", state.predecessor.raw
-    if state.script.online is not None:
-        yield f"inputs/{Path(state.script.online.path).name}", state.online.encode()
-    if state.script.anchors is not None:
-        yield f"inputs/{Path(state.script.anchors.path).name}", state.anchors.encode()
+    for item in state.script.inputs:
+        yield f"inputs/{Path(item.path).name}", state.inputs[item.name].encode()
     for role in state.documents:
         for name, content in _bundle(state, role).items():
             yield f"bundles/{role}/{name}", content
@@ -131,7 +129,7 @@ def _bundle(state: State, role: str) -> Mapping[str, bytes]:
 def _trusted(state: State, role: str) -> Document | None:
     if role == "root":
         return state.predecessor
-    return state.signed(_ABOVE[role])
+    return state.above(role) if state.script.given is not None else state.signed(_ABOVE[role])
 
 
 def _holders(state: State, role: str) -> Mapping[str, str]:

@@ -9,13 +9,13 @@ from collections.abc import Collection, Iterator, Mapping
 
 from vestry.ceremony import forecast
 from vestry.ceremony.bench import Bench
-from vestry.ceremony.drafts import predecessor_key
+from vestry.ceremony.drafts import known_documents, known_key
 from vestry.ceremony.problem import Case, Problem
 from vestry.ceremony.reading import PREDECESSOR
 from vestry.ceremony.script import KeySpec, TokenSpec
 from vestry.ceremony.state import State
 from vestry.errors import VestryError
-from vestry.metadata import document
+from vestry.metadata.keys import Key
 from vestry.text import printable
 from vestry.tokens import capacity, naming, uri
 from vestry.tokens.token import KeyKind, Token, TokenInfo
@@ -86,14 +86,17 @@ def _find(case: Case, bench: Bench, spec: TokenSpec, taken: Collection[str]) -> 
         return bench.to_initialise(spec, taken)[0]
     if spec.serial:
         return bench.by_serial(spec, spec.serial, "")
-    if not keys or PREDECESSOR not in case.inputs:
+    key = _known(case, keys[0]) if keys else None
+    return bench.holding(spec, key) if key is not None else None
+
+
+def _known(case: Case, key: KeySpec) -> Key | None:
+    """A key that existed before; None where the input that tells of it is not there."""
+    naming = key.public.name if key.public else "delegator" if case.script.given else PREDECESSOR
+    if naming not in case.inputs:
         return None
-    return bench.holding(spec, predecessor_key(_state(case), keys[0]))
-
-
-def _state(case: Case) -> State:
-    predecessor = document.read(case.inputs[PREDECESSOR], where=PREDECESSOR)
-    return State(case.script, "", "", "", predecessor)
+    texts = {name: raw.decode() for name, raw in case.inputs.items()}
+    return known_key(State(case.script, "", "", "", texts, known_documents(case.inputs)), key)
 
 
 def _key(
@@ -118,9 +121,7 @@ def _size(
     most = capacity.longest_ed25519(info)
     if key.new and key.scheme != _ED25519:
         return
-    if not key.new and PREDECESSOR not in case.inputs:
-        return
-    if not key.new and predecessor_key(_state(case), key).scheme != _ED25519:
+    if not key.new and ((known := _known(case, key)) is None or known.scheme != _ED25519):
         return
     for role in key.roles:
         if most is not None and lengths.get(role, 0) > most:

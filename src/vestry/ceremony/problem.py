@@ -51,14 +51,12 @@ class Case:
     @property
     def drafted(self) -> tuple[str, ...]:
         """The roles whose documents the ceremony makes, from the delegating to the delegated."""
-        if self.script.kind == "rotation":
-            return ("root",)
-        there = (("root", True), ("targets", self.script.targets is not None), ("bins", self.script.bins is not None))
-        return tuple(role for role, drafted in there if drafted)
+        return self.script.drafted
 
     def threshold(self, role: str) -> int:
         """The threshold that the script sets for `role`; 0 where it sets none."""
-        spec = {"root": self.script.root, "targets": self.script.targets, "bins": self.script.bins}[role]
+        script = self.script
+        spec = {"root": script.root, "targets": script.targets, "bins": script.bins}.get(role, script.given)
         return spec.threshold if spec is not None else 0
 
 

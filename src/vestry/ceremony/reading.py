@@ -10,6 +10,7 @@ import hashlib
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn, cast
@@ -17,10 +18,12 @@ from typing import Any, NoReturn, cast
 from vestry.ceremony import script as s
 from vestry.ceremony import toml_lines
 from vestry.ceremony.devices import SCHEMES, read_keys, read_tokens
+from vestry.ceremony.given import read_given
 from vestry.ceremony.steps import Names, read_steps
 from vestry.ceremony.strictness import read_policy
-from vestry.ceremony.table import Source, Table, alike, nearest, quoted, table, tables, unique, unseen
+from vestry.ceremony.table import Source, Table, alike, named_input, nearest, quoted, table, tables, unique, unseen
 from vestry.errors import InputRejected
+from vestry.media import snapshot
 from vestry.metadata.intake import read_file
 from vestry.text import printable
 
@@ -29,12 +32,25 @@ _CLOCK_BOUND = 120  # seconds; a watch read aloud and typed is good to about one
 MAX_INPUT = 16 * 1024 * 1024
 PREDECESSOR, ONLINE, ANCHORS = "predecessor", "online", "anchors"
 
+KINDS = ("root", "rotation", "delegated", "layout")
+_OF_KINDS = {
+    "root": KINDS[:2],
+    "targets": KINDS[:2],
+    "bins": KINDS[:2],
+    "online": KINDS[:2],
+    "snapshot": ("rotation",),
+    "role": ("delegated",),
+    "layout": ("layout",),
+}
 _TABLES = (
     "ceremony",
     "people",
     "root",
     "targets",
     "bins",
+    "role",
+    "layout",
+    "snapshot",
     "online",
     "attestation",
     "review",
@@ -73,18 +89,11 @@ def load(path: Path, *, inputs: Mapping[str, Path] | None = None) -> tuple[s.Scr
     return script, {i.name: _input(source, i, given.get(i.name, path.parent / i.path)) for i in script.inputs}
 
 
-def pin_place(item: s.Input) -> tuple[tuple[str, str], str]:
-    """Where the pin of an input stands: (table, key), and the line's start as one writes it."""
-    if item.name == PREDECESSOR:
-        return ("root", "from_sha256"), "from_sha256"
-    return ("attestation" if item.name == ANCHORS else "online", "sha256"), "sha256"
-
-
 def _input(source: Source, item: s.Input, path: Path) -> bytes:
-    raw = read_file(path, limit=MAX_INPUT)
+    raw = snapshot.listing(snapshot.open_snapshot(path)) if item.folder else _file(source, item, path)
     actual = hashlib.sha256(raw).hexdigest()
-    place, key = pin_place(item)
-    label = f"[{place[0]}]"
+    place, key = item.pin, item.pin[-1]
+    label = f"[{place[0]}]" if len(place) == 2 else f"[[{place[0]}]]"
     if not item.sha256:
         what = f"{label}: {quoted(item.path)} is not pinned"
         source.bad(place, what, f'add the line {key} = "{actual}"', "E-INPUT-UNPINNED")
@@ -100,6 +109,18 @@ def _input(source: Source, item: s.Input, path: Path) -> bytes:
     except UnicodeDecodeError:
         source.bad(place[:1], f"{label}: {quoted(item.path)} is not text in UTF-8", "bring the file as it was made")
     return raw
+
+
+def _file(source: Source, item: s.Input, path: Path) -> bytes:
+    try:
+        return read_file(path, limit=MAX_INPUT)
+    except InputRejected as error:
+        if error.code != "E-SIZE":
+            raise
+        # Inputs become part of the transcript, whole, so that it can be replayed alone.
+        what = f"{quoted(item.path)} is too large for a transcript, which holds every input: {error.what}"
+        do = "sign it from a bundle instead: vestry stage, then vestry sign"
+        source.bad(item.pin, what, do, "E-SIZE")
 
 
 def read(raw: bytes, *, where: str) -> s.Script:
@@ -174,32 +195,25 @@ def _script(source: Source, data: Mapping[str, Any], text: str, sha256: str) -> 
     assert head is not None
     head.only(("title", "kind", "repository", "date", "rehearsal", "exceptions", "clock_bound"))
     title = head.text("title", "Root key ceremony")
-    kind = cast("s.Kind", head.choice("kind", ("root", "rotation")))
+    kind = cast("s.Kind", head.choice("kind", KINDS))
+    for name, kinds in _OF_KINDS.items():
+        if name in data and kind not in kinds:
+            do = f'leave it out, or write kind = "{kinds[0]}"'
+            source.bad((name,), f"[{name}] has no place in a ceremony of the kind {quoted(kind)}", do)
     repository = head.text("repository", "pypi.org")
     day, rehearsal = _date(head), head.yes("rehearsal")
     people = _people(source, data)
     exceptions = _exceptions(head, len(people))
     clock_bound = head.number("clock_bound", 1, 86400, _CLOCK_BOUND, default=_CLOCK_BOUND)
-    root, predecessor = _root(source, data, kind)
+    given = read_given(source, data, kind)
+    root, predecessor = _root(source, data, kind) if given is None else (None, None)
     targets = _targets(source, data, kind)
-    bins = _bins(source, data)
+    bins = _bins(source, data, kind)
     online, online_scheme = _online(source, data)
     anchors = _anchors(source, data)
-    _one_file_each(
-        source,
-        ((("root", "from"), predecessor), (("online", "public_key"), online), (("attestation", "anchors"), anchors)),
-    )
     tokens = read_tokens(source, data, people)
-    keys = read_keys(source, data, people, tokens)
-    drafted = tuple(r for r, there in (("root", True), ("targets", targets), ("bins", bins)) if there)
-    names = Names(
-        people=tuple(p.name for p in people),
-        roles=drafted if kind == "root" else ("root",),
-        tokens=tuple(t.name for t in tokens),
-        provisioned=tuple(t.name for t in tokens if any(k.token == t.name and k.new for k in keys)),
-        sealers=tuple(dict.fromkeys(k.holder for k in keys if "root" in k.roles)),
-    )
-    return s.Script(
+    keys = read_keys(source, data, people, tokens, given)
+    read_script = s.Script(
         title=title,
         kind=kind,
         repository=repository,
@@ -207,13 +221,15 @@ def _script(source: Source, data: Mapping[str, Any], text: str, sha256: str) -> 
         tokens=tokens,
         keys=keys,
         root=root,
-        steps=read_steps(tables(source, data, "steps"), names, source),
+        steps=(),
         targets=targets,
         bins=bins,
+        given=given,
         online=online,
         online_scheme=online_scheme,
         predecessor=predecessor,
         anchors=anchors,
+        snapshots=_snapshots(source, data),
         policy=read_policy(source, data, len(people)),
         date=day,
         rehearsal=rehearsal,
@@ -222,6 +238,15 @@ def _script(source: Source, data: Mapping[str, Any], text: str, sha256: str) -> 
         text=text,
         sha256=sha256,
     )
+    _one_file_each(source, read_script.inputs)
+    names = Names(
+        people=tuple(p.name for p in people),
+        roles=read_script.drafted,
+        tokens=tuple(t.name for t in tokens),
+        provisioned=tuple(t.name for t in tokens if any(k.token == t.name and k.new for k in keys)),
+        sealers=tuple(dict.fromkeys(k.holder for k in keys if read_script.sealing_role in k.roles)),
+    )
+    return replace(read_script, steps=read_steps(tables(source, data, "steps"), names, source))
 
 
 def _date(head: Table) -> str:
@@ -275,31 +300,54 @@ def _root(source: Source, data: Mapping[str, Any], kind: s.Kind) -> tuple[s.Role
             if item.has(name):
                 item.bad(name, f"{name} belongs to a rotation", 'leave it out, or write kind = "rotation"')
         return role, None
-    return role, s.Input(PREDECESSOR, _path(item, "from", "1.root.json"), item.sha256("from_sha256"))
+    return role, named_input(item, PREDECESSOR, "from", "1.root.json")
 
 
 def _targets(source: Source, data: Mapping[str, Any], kind: s.Kind) -> s.RoleSpec | None:
     item = table(source, data, "targets", "")
     if item is None:
         return None
-    item.only(("threshold", "expires"))
-    # A rotation does not draft targets: it only says whose keys the new root names for it.
-    days = item.days("expires") if kind == "root" or item.has("expires") else 0
-    return s.RoleSpec(_threshold(item), days)
+    item.only(("threshold", "expires", *_FOLLOWS))
+    before, version = _follows(item, kind)
+    # A rotation that follows no targets document only says whose keys the new root names for the role.
+    days = item.days("expires") if kind == "root" or before or item.has("expires") else 0
+    return s.RoleSpec(_threshold(item), days, before, version)
 
 
-def _bins(source: Source, data: Mapping[str, Any]) -> s.BinsSpec | None:
+def _bins(source: Source, data: Mapping[str, Any], kind: s.Kind) -> s.BinsSpec | None:
     item = table(source, data, "bins", "")
     if item is None:
         return None
-    item.only(("threshold", "expires", "number", "style"))
+    item.only(("threshold", "expires", "number", "style", *_FOLLOWS))
+    before, version = _follows(item, kind)
+    for name in ("number", "style"):
+        if before and item.has(name):
+            item.bad(name, f"{name} stays as it is in the document that is followed", "leave it out")
     style = item.choice("style", ("succinct", "prefixes"), default="succinct")
     return s.BinsSpec(
         _threshold(item),
         item.days("expires"),
         item.number("number", 2, 65536, 16384, default=16384),
         "prefixes" if style == "prefixes" else "succinct",
+        before,
+        version,
     )
+
+
+_FOLLOWS = ("from", "from_sha256", "version")
+
+
+def _follows(item: Table, kind: s.Kind) -> tuple[s.Input | None, int]:
+    """The document that the new one follows, and its version where it is not the next."""
+    if kind == "root" or not item.has("from"):
+        for name in _FOLLOWS:
+            if item.has(name):
+                do = "leave it out" if kind == "root" else 'add from = "the document to follow"'
+                item.bad(name, f"{name} belongs to a rotation that follows a document", do)
+        return None, 0
+    role = str(item.path[0])
+    version = item.number("version", 2, 2**31, 2, default=0)
+    return named_input(item, role, "from", f"1.{role}.json"), version
 
 
 def _online(source: Source, data: Mapping[str, Any]) -> tuple[s.Input | None, str]:
@@ -307,21 +355,27 @@ def _online(source: Source, data: Mapping[str, Any]) -> tuple[s.Input | None, st
     if item is None:
         return None, ""
     item.only(("public_key", "sha256", "scheme"))
-    path = _path(item, "public_key", "online.pem")
-    return s.Input(ONLINE, path, item.sha256("sha256")), item.choice("scheme", SCHEMES, default="")
+    return named_input(item, ONLINE, "public_key", "online.pem"), item.choice("scheme", SCHEMES, default="")
 
 
-def _one_file_each(source: Source, inputs: Sequence[tuple[toml_lines.Path, s.Input | None]]) -> None:
+def _one_file_each(source: Source, inputs: Sequence[s.Input]) -> None:
     """The folder of the ceremony keeps them side by side, on media that may not tell upper from lower case."""
     seen: set[str] = set()
-    for place, given in inputs:
-        if given is None:
-            continue
-        name = alike(_file(given))
+    for item in inputs:
+        name = alike(PurePosixPath(item.path).name)
         if name in seen:
-            what = f"[{place[0]}]: another input has the same file name"
-            source.bad(place, what, "give one of them another name")
+            what = f"[{item.pin[0]}]: another input has the same file name"
+            source.bad(item.pin, what, "give one of them another name")
         seen.add(name)
+
+
+def _snapshots(source: Source, data: Mapping[str, Any]) -> tuple[s.Input, ...]:
+    item = table(source, data, "snapshot", "")
+    if item is None:
+        return ()
+    item.only(("good", "good_sha256", "now", "now_sha256"))
+    folders = [named_input(item, name, name, f"snapshot-{name}") for name in ("good", "now")]
+    return tuple(replace(folder, folder=True) for folder in folders)
 
 
 def _anchors(source: Source, data: Mapping[str, Any]) -> s.Input | None:
@@ -329,15 +383,4 @@ def _anchors(source: Source, data: Mapping[str, Any]) -> s.Input | None:
     if item is None:
         return None
     item.only(("anchors", "sha256"))
-    return s.Input(ANCHORS, _path(item, "anchors", "yubico.pem"), item.sha256("sha256"))
-
-
-def _path(item: Table, name: str, example: str) -> str:
-    value = item.text(name, example, longest=1000)
-    if PurePosixPath(value).name in ("", "..") or value.endswith("/"):
-        item.bad(name, f"{name} {quoted(value)} is not a file", f'write {name} = "{example}"')
-    return value
-
-
-def _file(item: s.Input) -> str:
-    return PurePosixPath(item.path).name
+    return named_input(item, ANCHORS, "anchors", "yubico.pem")

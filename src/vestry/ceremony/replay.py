@@ -53,6 +53,7 @@ _WITNESSED: Mapping[type, str] = {
     e.DestroyIntended: "the intent of its holder",
     e.KeyDestroyed: "that the token no longer lists the key",
     e.KeyKept: "why a key that the script destroys was left as it is",
+    e.Compared: "what the two folders held beside their lists, and the answers; vestry compare does it again",
     e.Exported: "that the files were written and read back; their digests are those of the outputs",
     e.SealIntended: "the intent of its signer",
     e.TroubleMet: "what the device or medium reported",
@@ -185,8 +186,20 @@ def compare_files(state: State, folder: Path) -> tuple[FileVerdict, ...]:
         except _SENSELESS as error:
             verdicts.append(FileVerdict("the other files", "failed", f"can't be made again: {_told(error)}"))
             return tuple(verdicts)
+    verdicts += (FileVerdict(name, *_listed(folder / name, digest)) for name, digest in state.lists.items())
     verdicts += (FileVerdict(name, "failed", ADDED) for name in outputs.unaccounted(state, folder))
     return tuple(verdicts)
+
+
+def _listed(path: Path, digest: str) -> tuple[Verdict, str]:
+    try:
+        if not path.is_file():
+            return "failed", MISSING
+        if hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+            return "failed", "has another digest than the transcript gives"
+    except OSError as error:
+        return "failed", f"can't be read: {printable(error.strerror or 'unknown')}"
+    return "recomputed", "has the digest that the transcript gives"
 
 
 def _compared(path: Path, content: bytes) -> tuple[Verdict, str]:

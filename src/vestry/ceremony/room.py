@@ -34,7 +34,7 @@ _PIN_REFUSED = ("E-PIN-WRONG", "E-PIN-LENGTH")
 
 
 class Room:
-    """Everything a step needs. `state` changes only through `record`."""
+    """Everything a step needs. `state` changes only through `record`; `beside` is the folder of the script."""
 
     def __init__(
         self,
@@ -45,8 +45,9 @@ class Room:
         bench: Bench,
         clock: Clock,
         confined: Confinement | None = None,
-    ):
-        self.folder, self.front, self.bench, self.clock = folder, front, bench, clock
+        beside: Path = Path(),
+    ) -> None:
+        self.folder, self.front, self.bench, self.clock, self.beside = folder, front, bench, clock, beside
         self.state, self.confined = state, confined
         self._transcript = transcript
         self._departing = False

@@ -13,9 +13,35 @@ from vestry.metadata.policy import DEFAULT, Policy
 from vestry.tokens.uri import ANY, KeyUri
 
 Office = Literal["administrator", "holder", "witness"]
-Kind = Literal["root", "rotation"]
+Kind = Literal["root", "rotation", "delegated", "layout"]
 Use = Literal["pkcs11", "software", "plugin"]
 Attestation = Literal["wanted", "required", "files", "none"]
+
+
+@dataclass(frozen=True)
+class Input:
+    """A file the script names: its path as written, and the SHA-256 it must have, in hex. `pin` is where that stands in
+    the script: a table, its place where there are several, and a key. A `folder` is a snapshot of a repository, for
+    which the list of its files stands (`media/snapshot.py`)."""
+
+    name: str
+    path: str
+    sha256: str
+    pin: tuple[str | int, ...] = field(default=(), compare=False)
+    folder: bool = False
+
+
+@dataclass(frozen=True)
+class GivenSpec:
+    """A document that comes as it will be signed: the next version of a delegated `role`, signed by whom `delegator`
+    says; or an in-toto layout (`role` is ``layout``), signed by `threshold` of the script's keys. `before` is the
+    version that it follows; none for a first one."""
+
+    role: str
+    draft: Input
+    before: Input | None = None
+    delegator: Input | None = None
+    threshold: int = 0
 
 
 @dataclass(frozen=True)
@@ -53,8 +79,9 @@ class KeySpec:
     """A key by the script's own name for it.
 
     A new key has a `scheme` (and `bits` for RSA) and is generated on `token`, or, where `like` (RFC 7512) says which,
-    is on the token already and is taken from there. A key that the predecessor already names has its `keyid` instead;
-    `leaves` says that the new root no longer names it.
+    is on the token already and is taken from there. A key that the predecessor (or the delegating document) already
+    names has its `keyid` instead; `leaves` says that the new root no longer names it. A signer of a layout, which no
+    document names, has its `public` half in a file.
     """
 
     name: str
@@ -66,11 +93,12 @@ class KeySpec:
     keyid: str = ""
     leaves: bool = False
     like: KeyUri = ANY
+    public: Input | None = None
 
     @property
     def new(self) -> bool:
         """Whether this ceremony brings it in: generated, or taken from its token."""
-        return not self.keyid
+        return not self.keyid and self.public is None
 
     @property
     def taken(self) -> bool:
@@ -80,32 +108,29 @@ class KeySpec:
 
 @dataclass(frozen=True)
 class RoleSpec:
-    """Threshold of a role and its life in days, counted from the script's date at 00:00:00Z."""
+    """Threshold of a role and its life in days, counted from the script's date at 00:00:00Z. `before` is the document
+    that a rotation's follows, `version` the new one's where it is not the next."""
 
     threshold: int
     days: int
+    before: Input | None = None
+    version: int = 0
 
 
 @dataclass(frozen=True)
 class BinsSpec:
     """The role `bins` and the hash bins below it. `number` is a power of two, 2 to 65,536 (PEP 458 takes 16,384).
 
-    `style` is ``succinct`` (TAP 15) or ``prefixes`` (explicit path_hash_prefixes).
+    `style` is ``succinct`` (TAP 15) or ``prefixes`` (explicit path_hash_prefixes). A rotation keeps both as they are in
+    `before`; `version` is as in `RoleSpec`.
     """
 
     threshold: int
     days: int
     number: int = 16384
     style: Literal["succinct", "prefixes"] = "succinct"
-
-
-@dataclass(frozen=True)
-class Input:
-    """A file the script names: its path as written, and the SHA-256 it must have, in hex."""
-
-    name: str
-    path: str
-    sha256: str
+    before: Input | None = None
+    version: int = 0
 
 
 @dataclass(frozen=True)
@@ -160,6 +185,11 @@ class ReviewStep(Step):
 
 
 @dataclass(frozen=True)
+class CompareStep(Step):
+    """Compare what is published with a last good snapshot, and answer for what differs."""
+
+
+@dataclass(frozen=True)
 class SignStep(Step):
     """Collect signatures on `roles`: up to each threshold, or of every key that may sign."""
 
@@ -205,10 +235,11 @@ class SealStep(Step):
 
 @dataclass(frozen=True)
 class Script:
-    """A whole script. `text` is the file as read, `sha256` its digest; `date` is ``YYYY-MM-DD`` or empty (then the day
-    the transcript is opened counts). `rehearsal` scripts are for practice and mark their documents so. `exceptions` is
-    how many people must agree before a step is skipped or repeated (0: no step ever is); `clock_bound` how many seconds
-    a watch may differ from the machine's clock before drafting stops."""
+    """A whole script. `text` is the file as read, `sha256` its digest; `date` is ``YYYY-MM-DD`` or empty (then the
+    day the transcript is opened counts). `snapshots` are the last good one and the one now. `rehearsal` scripts are
+    for practice and mark their documents so. `exceptions` is how many people must agree before a step is skipped or
+    repeated (0: no step ever is); `clock_bound` how many seconds a watch may differ from the machine's clock before
+    drafting stops."""
 
     title: str
     kind: Kind
@@ -216,14 +247,16 @@ class Script:
     people: tuple[Person, ...]
     tokens: tuple[TokenSpec, ...]
     keys: tuple[KeySpec, ...]
-    root: RoleSpec
+    root: RoleSpec | None
     steps: tuple[Step, ...]
     targets: RoleSpec | None = None
     bins: BinsSpec | None = None
+    given: GivenSpec | None = None
     online: Input | None = None
     online_scheme: str = ""
     predecessor: Input | None = None
     anchors: Input | None = None
+    snapshots: tuple[Input, ...] = ()
     policy: Policy = DEFAULT
     date: str = ""
     rehearsal: bool = False
@@ -235,7 +268,28 @@ class Script:
     @property
     def inputs(self) -> tuple[Input, ...]:
         """All files the script names."""
-        return tuple(i for i in (self.predecessor, self.online, self.anchors) if i is not None)
+        before = [spec.before for spec in (self.targets, self.bins) if spec is not None]
+        given = [self.given.draft, self.given.before, self.given.delegator] if self.given else []
+        keys = [key.public for key in self.keys]
+        named = (self.predecessor, *before, *given, self.online, *keys, self.anchors, *self.snapshots)
+        return tuple(i for i in named if i is not None)
+
+    @property
+    def drafted(self) -> tuple[str, ...]:
+        """The roles whose documents this ceremony makes, from the delegating to the delegated. A rotation makes only
+        those that follow a document."""
+        if self.given is not None:
+            return (self.given.role,)
+        made = [r for r, spec in (("targets", self.targets), ("bins", self.bins)) if spec and self._makes(spec)]
+        return ("root", *made)
+
+    def _makes(self, spec: RoleSpec | BinsSpec) -> bool:
+        return self.kind == "root" or spec.before is not None
+
+    @property
+    def sealing_role(self) -> str:
+        """The role whose keys seal the ceremony."""
+        return self.given.role if self.given is not None else "root"
 
     def key(self, name: str) -> KeySpec:
         """The key of that name (KeyError if none)."""

@@ -89,15 +89,16 @@ def verify(text: str, key: Key, expected: bytes) -> None:
 
 
 def sealing_key(state: State, person: str, keyid: str = "") -> Key:
-    """The root key with which `person` seals; checks that it has `keyid` where one is given.
+    """The root key with which `person` seals, or where there is no root the key that signs the document; checks that it
+    has `keyid` where one is given.
 
     Raises:
-        Refused: that person has no root key left, or it is another one.
+        Refused: that person has no such key left, or it is another one.
     """
     for spec in state.script.keys:
         gone = spec.name in state.keys and state.keys[spec.name].destroyed
-        if spec.holder == person and "root" in spec.roles and not gone:
+        if spec.holder == person and state.script.sealing_role in spec.roles and not gone:
             key = ceremony_key(state, spec)
             if keyid in ("", key.keyid):
                 return key
-    raise Refused(f"{person} has no root key to seal with")
+    raise Refused(f"{person} has no key to seal with")

@@ -71,7 +71,7 @@ def _provision(walk: _Walk, step: s.ProvisionStep) -> Iterator[Problem]:
         walk.looked = True
     for name in step.tokens:
         kept = [k.name for k in walk.case.script.keys if k.token == name and not k.new]
-        if kept:
+        if kept and walk.case.script.token(name).erase:
             text = f"would erase token '{name}', which holds key {listed(kept)}"
             yield walk.problem("stop", "STEP-ERASES-KEY", step, text)
         if name in walk.provisioned and ("provision", name) not in walk.told:
@@ -88,7 +88,7 @@ def _draft(walk: _Walk, step: s.DraftStep) -> Iterator[Problem]:
             yield walk.problem("stop", "STEP-DRAFT-ORDER", step, f"{role} is drafted before {above}")
             walk.drafted.add(str(above))
             walk.told.add(("draft", str(above)))
-        needed = (role, *_NAMED_IN[role])
+        needed = (role, *_NAMED_IN.get(role, ()))
         tokens = {
             k.token for k in walk.case.script.keys if k.new and not k.leaves and set(k.roles) & set(needed)
         } - walk.provisioned
@@ -106,6 +106,12 @@ def _review(walk: _Walk, step: s.ReviewStep) -> Iterator[Problem]:
             yield walk.problem("warn", "STEP-TWICE", step, f"{role} was reviewed before")
     yield from _after(walk, step, walk.drafted, "draft", "STEP-REVIEW-BEFORE-DRAFT", "is reviewed before it is drafted")
     walk.reviewed |= set(step.roles)
+
+
+def _compare(walk: _Walk, step: s.CompareStep) -> Iterator[Problem]:
+    if not walk.case.script.snapshots:
+        text = "there is nothing to compare: add [snapshot] with good and now"
+        yield walk.problem("stop", "STEP-COMPARE-NOTHING", step, text)
 
 
 def _sign(walk: _Walk, step: s.SignStep) -> Iterator[Problem]:
@@ -184,10 +190,12 @@ def _export(walk: _Walk, step: s.ExportStep) -> Iterator[Problem]:
 
 
 def _seal(walk: _Walk, step: s.SealStep) -> Iterator[Problem]:
-    sealers = {k.holder for k in walk.case.script.keys if "root" in k.roles}
+    sealing = walk.case.script.sealing_role
+    sealers = {k.holder for k in walk.case.script.keys if sealing in k.roles}
     without = [name for name in step.by if name not in sealers]
     if without:
-        text = f"{printable(listed(without))} {'has' if len(without) == 1 else 'have'} no root key to seal with"
+        who = f"{printable(listed(without))} {'has' if len(without) == 1 else 'have'}"
+        text = f"{who} no {printable(sealing)} key to seal with"
         yield walk.problem("stop", "SEAL-NO-KEY", step, text)
     files: dict[str, str] = {}
     for name in step.by:
@@ -228,6 +236,9 @@ def _missing(walk: _Walk) -> Iterator[Problem]:
             if role not in done:
                 yield Problem("stop", "STEP-MISSING", line, f'{role} is never {what}: add [[steps]] do = "{do}"')
                 break
+    if walk.case.script.snapshots and not any(isinstance(step, s.CompareStep) for step in steps):
+        text = 'the snapshots are never compared: add [[steps]] do = "compare"'
+        yield Problem("warn", "STEP-NO-COMPARE", line, text)
     if not walk.exported:
         yield Problem("warn", "STEP-NO-EXPORT", line, 'nothing leaves the machine: add [[steps]] do = "export"')
     elif walk.unexported:
@@ -243,6 +254,7 @@ _RULES: Mapping[type, Callable[[_Walk, Any], Iterator[Problem]]] = {
     s.ProvisionStep: _provision,
     s.DraftStep: _draft,
     s.ReviewStep: _review,
+    s.CompareStep: _compare,
     s.SignStep: _sign,
     s.ImportStep: _import,
     s.VerifyStep: _verify,

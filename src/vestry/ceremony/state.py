@@ -10,7 +10,7 @@ from vestry.ceremony import drafts, reading, timekeeping
 from vestry.ceremony import events as e
 from vestry.ceremony.script import DraftStep, ProvisionStep, ReviewStep, Script, Step, TokenSpec
 from vestry.errors import NotTrusted
-from vestry.metadata import document
+from vestry.metadata import layout
 from vestry.metadata.document import Document, Signature
 from vestry.metadata.thresholds import Authority, Tally, authorities, tally
 
@@ -68,21 +68,22 @@ class Intent:
 class State:
     """Everything known after an event. Made by `evolve` alone.
 
-    `documents` are the drafts, rebuilt from script and keys; `signatures` maps role to key id to hex; `unanswered` is
-    the intent that has no result yet. `done` holds the indexes of steps that end with an event of their own. `skipped`
-    maps indexes of steps to the exceptions that passed them over; `aside` are serials of devices given up, `replaced`
-    the tokens of the script that another device stands for now; `former` are the serials of those whose own device is
-    set up again. `clock` is what was found about the machine's clock;
-    `doubt` why its time is not to be relied on. `network` is what was seen of the network last, verdict and line.
+    `inputs` are the texts of the script's inputs, `known` the documents among them; `documents` are the drafts,
+    rebuilt from script and keys; `signatures` maps role to key id to hex; `unanswered` is the intent that has no
+    result yet. `done` holds the indexes of steps that end with an event of their own. `skipped` maps indexes of
+    steps to the exceptions that passed them over; `aside` are serials of devices given up, `replaced` the tokens of
+    the script that another device stands for now; `former` are the serials of those whose own device is set up
+    again. `lists` are files of differences by name, with their SHA-256. `clock` is what was found about the
+    machine's clock; `doubt` why its time is not to be relied on. `network` is what was seen of the network
+    last, verdict and line.
     """
 
     script: Script
     opened_at: str
     software: str
     software_sha256: str
-    predecessor: Document | None = None
-    online: str = ""
-    anchors: str = ""
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    known: Mapping[str, Document] = field(default_factory=dict)
     lines: int = 0
     head: str = ""
     at: str = ""
@@ -97,6 +98,7 @@ class State:
     read: Mapping[str, ReadFacts] = field(default_factory=dict)
     signatures: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     outputs: Mapping[str, str] = field(default_factory=dict)
+    lists: Mapping[str, str] = field(default_factory=dict)
     seal: e.SealOpened | None = None
     seal_head: str = ""
     seals: Mapping[str, e.Sealed] = field(default_factory=dict)
@@ -112,6 +114,23 @@ class State:
     jumped: bool = False
     doubt: str = ""
 
+    @property
+    def predecessor(self) -> Document | None:
+        """The trusted root that a rotation follows."""
+        return self.known.get("predecessor")
+
+    def before(self, role: str) -> Document | None:
+        """The document that the draft of `role` follows, where there is one."""
+        if self.script.given is not None:
+            return self.known.get("before")
+        return self.known.get("predecessor" if role == "root" else role)
+
+    def above(self, role: str) -> Document | None:
+        """The document that says who signs `role`; None for a root and for a layout."""
+        if self.script.given is not None:
+            return self.known.get("delegator")
+        return self.documents.get({"targets": "root", "bins": "targets"}.get(role, ""))
+
     def token(self, name: str) -> TokenSpec:
         """The token that the script calls `name`; where another device stands for it, any serial will do."""
         spec = self.script.token(name)
@@ -120,18 +139,16 @@ class State:
     def signed(self, role: str) -> Document:
         """The draft of `role` with the signatures collected so far."""
         pairs = self.signatures.get(role, {})
-        return self.documents[role].with_signatures(Signature(k, s) for k, s in pairs.items())
+        return layout.with_signatures(self.documents[role], [Signature(k, s) for k, s in pairs.items()])
 
     def authorities(self, role: str) -> tuple[Authority, ...]:
-        """Who must sign `role`: for root the predecessor and the draft itself, else the delegating draft."""
-        delegators = {"targets": "root", "bins": "targets"}
-        above = delegators.get(role)
-        return authorities(
-            role,
-            self.documents[role],
-            trusted=self.predecessor if role == "root" else None,
-            delegator=self.documents[above] if above else None,
-        )
+        """Who must sign `role`: for root the predecessor and the draft itself, for a layout whom the script names, else
+        what the delegating document says."""
+        if self.script.given is not None and self.script.given.threshold:
+            keys = tuple(drafts.ceremony_key(self, spec) for spec in self.script.keys_of(role))
+            return (Authority("the script", role, self.script.given.threshold, keys),)
+        trusted = self.predecessor if role == "root" else None
+        return authorities(role, self.documents[role], trusted=trusted, delegator=self.above(role))
 
     def tallies(self, role: str) -> tuple[Tally, ...]:
         """Who has signed `role`, under each authority."""
@@ -168,23 +185,24 @@ def evolve(state: State | None, recorded: e.Recorded) -> State:
 
 def _opened(event: e.Opened, at: str) -> State:
     script = reading.read(event.script.encode(), where="script")
-    predecessor = None
-    if script.predecessor is not None:
-        text = event.inputs[script.predecessor.name]
-        predecessor = document.read(text.encode(), where=script.predecessor.name)
-    online = event.inputs[script.online.name] if script.online is not None else ""
-    anchors = event.inputs[script.anchors.name] if script.anchors is not None else ""
-    return State(script, at, event.software, event.software_sha256, predecessor, online, anchors)
+    inputs = {item.name: event.inputs[item.name] for item in script.inputs}
+    known = drafts.known_documents({name: text.encode() for name, text in inputs.items()})
+    return State(script, at, event.software, event.software_sha256, inputs, known)
 
 
 def _with(mapping: Mapping[str, V], key: str, value: V) -> Mapping[str, V]:
     return {**mapping, key: value}
 
 
-def _done(state: State, event: e.Said | e.Gathered | e.Verified | e.Exported | e.ImportEnded, _: e.Recorded) -> State:
+_Ending = e.Said | e.Gathered | e.Compared | e.Verified | e.Exported | e.ImportEnded
+
+
+def _done(state: State, event: _Ending, _: e.Recorded) -> State:
     state = replace(state, done=state.done | {event.step})
     if isinstance(event, e.Gathered):
         return replace(state, present=event.people)
+    if isinstance(event, e.Compared):
+        return replace(state, lists={**state.lists, event.name: event.sha256})
     if isinstance(event, e.Verified):
         return replace(state, outputs={**state.outputs, **event.files})
     return state
@@ -246,8 +264,7 @@ def _generated(state: State, event: e.KeyGenerated | e.KeyTaken, _: e.Recorded) 
 
 
 def _drafted(state: State, event: e.Drafted, _: e.Recorded) -> State:
-    draft = document.read(drafts.draft(state, event.role), where=f"draft of {event.role}")
-    return replace(state, documents=_with(state.documents, event.role, draft))
+    return replace(state, documents=_with(state.documents, event.role, drafts.draft(state, event.role)))
 
 
 def _proved(state: State, event: e.DraftProved, _: e.Recorded) -> State:
@@ -363,6 +380,7 @@ _EVOLVE: Mapping[type, Callable[[State, Any, e.Recorded], State]] = {
     e.Drafted: _drafted,
     e.DraftProved: _proved,
     e.ReviewRead: _read,
+    e.Compared: _done,
     e.SignatureIntended: _intended,
     e.SignatureAdded: _signed,
     e.SignatureImported: _signed,

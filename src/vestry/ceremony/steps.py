@@ -79,6 +79,10 @@ def _review(item: Table, names: Names, title: str, line: int) -> s.Step:
     return s.ReviewStep(title, line, _roles(item, names, names.roles))
 
 
+def _compare(_i: Table, _n: Names, title: str, line: int) -> s.Step:
+    return s.CompareStep(title, line)
+
+
 def _sign(item: Table, names: Names, title: str, line: int) -> s.Step:
     signers = item.choice("signers", ("threshold", "all"), default="threshold")
     return s.SignStep(title, line, _roles(item, names, names.roles), "all" if signers == "all" else "threshold")
@@ -108,7 +112,7 @@ def _import(item: Table, names: Names, title: str, line: int) -> s.Step:
 def _seal(item: Table, names: Names, title: str, line: int) -> s.Step:
     by = item.some_of("by", names.people, "person of this script", default=names.sealers)
     if not by:
-        item.bad("by", "nobody has a root key to seal with", "leave the step out, or give a holder a root key")
+        item.bad("by", "nobody has a key to seal with", "leave the step out, or give a holder a root key")
     return s.SealStep(title, line, by)
 
 
@@ -119,6 +123,7 @@ _KINDS: Mapping[str, tuple[str, tuple[str, ...], Callable[[Table, Names, str, in
     "provision": ("Make the keys", ("tokens",), _provision),
     "draft": ("Draft", ("roles",), _draft),
     "review": ("Review", ("roles",), _review),
+    "compare": ("Compare with the last good snapshot", (), _compare),
     "sign": ("Sign", ("roles", "signers"), _sign),
     "verify": ("Verify", ("roles",), _verify),
     "destroy": ("Destroy keys", ("roles",), _destroy),

@@ -1,4 +1,4 @@
-"""A rotation against its predecessor: is every key accounted for, and can both thresholds be met?"""
+"""A script against the documents that it follows: is every key accounted for, and can each threshold be met?"""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Generator, Iterator, Mapping
 from datetime import date
 
 from vestry.ceremony.problem import Case, Problem, listed
-from vestry.ceremony.script import KeySpec
+from vestry.ceremony.script import GivenSpec, KeySpec
 from vestry.errors import VestryError
-from vestry.metadata import document
+from vestry.metadata import document, layout
 from vestry.metadata.document import Document
 from vestry.metadata.keys import Key
 from vestry.metadata.thresholds import authorities, tally
@@ -45,8 +45,94 @@ def succession(case: Case, predecessor: bytes) -> Iterator[Problem]:
     for role in ("root", "targets"):
         if case.threshold(role):
             yield from _accounted(case, old, role, kept)
+    yield from _below(case, old)
     yield from _old_threshold(old, kept, line)
     yield from _changes_nothing(case, old)
+
+
+def _below(case: Case, root: Document) -> Iterator[Problem]:
+    """The targets and bins that the new ones follow: each of its kind, and signed as the document above it says."""
+    above: Document | None = root
+    for role in ("targets", "bins"):
+        raw = case.inputs.get(role)
+        if raw is None:
+            continue
+        line = case.line(role, "from")
+        try:
+            old = document.read(raw, where=role)
+        except VestryError as error:
+            yield Problem(
+                "stop", "OLD-UNREADABLE", line, f"the {role} to follow can't be read: {printable(error.what)}"
+            )
+            above = None
+            continue
+        delegated = authorities(role, old, delegator=above) if above is not None else ()
+        if old.type != "targets":
+            text = f"the {role} to follow is a document of type {printable(old.type)}"
+            yield Problem("stop", "OLD-NOT-TARGETS", line, text)
+        elif above is not None and not delegated:
+            yield Problem(
+                "stop", "OLD-NOT-NAMED", line, f"the document above the {role} to follow does not name {role}"
+            )
+        for count in (tally(old, authority) for authority in delegated):
+            if not count.met:
+                text = f"the {role} to follow is not signed by its threshold: {printable(count.sentence)}"
+                yield Problem("stop", "OLD-NOT-SIGNED", line, text)
+        spec = case.script.targets if role == "targets" else case.script.bins
+        if spec is not None and spec.version and spec.version <= old.version:
+            text = f"version {spec.version} can't follow version {old.version}: clients refuse to go back"
+            yield Problem("stop", "OLD-VERSION", case.line(role, "version"), text)
+        above = old
+
+
+def given(case: Case, spec: GivenSpec) -> Iterator[Problem]:
+    """All problems with a document that comes whole, under the document that says who signs it."""
+    named = {"draft": spec.draft, "before": spec.before, "delegator": spec.delegator}
+    read: dict[str, Document] = {}
+    for name, item in named.items():
+        if item is None or name not in case.inputs:
+            continue
+        try:
+            read[name] = layout.read_strictly(case.inputs[name], where=name)
+        except VestryError as error:
+            text = f"'{printable(item.path, 60)}' can't be read: {printable(error.what)}"
+            yield Problem("stop", "OLD-UNREADABLE", case.line(*item.pin), text)
+    wanted = layout.TYPE if spec.threshold else "targets"
+    for name in ("draft", "before"):
+        if name in read and read[name].type != wanted:
+            text = f"this is a document of type {printable(read[name].type)}, not {wanted}"
+            yield Problem("stop", "GIVEN-TYPE", case.line(spec.draft.pin[0], name), text)
+            return
+    draft, delegator = read.get("draft"), read.get("delegator")
+    if draft is not None and wanted == layout.TYPE and (why := layout.differs(draft)):
+        text = f"in-toto's own reader would read another layout than the one that is signed: {printable(why)}"
+        yield Problem("stop", "LAYOUT-DIFFERS", case.line("layout", "draft"), text)
+    if draft is not None and "before" in read and draft.version and draft.version <= read["before"].version:
+        text = f"version {draft.version} can't follow version {read['before'].version}: clients refuse to go back"
+        yield Problem("stop", "OLD-VERSION", case.line("role", "draft"), text)
+    if delegator is not None and draft is not None:
+        yield from _delegated(case, spec, draft, delegator)
+
+
+def _delegated(case: Case, spec: GivenSpec, draft: Document, delegator: Document) -> Iterator[Problem]:
+    line = case.line("role", "name")
+    found = authorities(spec.role, draft, delegator=delegator)
+    if not found:
+        yield Problem(
+            "stop", "OLD-NOT-NAMED", line, f"the delegating document does not name {printable(spec.role, 60)}"
+        )
+        return
+    holders: dict[str, str] = {}
+    for index, key in case.numbered_keys:
+        ids = [k for k in found[0].keys if key.keyid and k.keyid.startswith(key.keyid)]
+        if len(ids) != 1:
+            text = f"key '{key.name}' is no key that the delegating document names for {printable(spec.role, 60)}"
+            yield Problem("stop", "KEY-UNKNOWN", case.line("keys", index), text)
+        else:
+            holders[ids[0].fingerprint] = key.holder
+    if min(len(holders), len(set(holders.values()))) < found[0].threshold:
+        text = f"{found[0].threshold} of the delegator's keys must sign, and the script lists {len(holders)}"
+        yield Problem("stop", "OLD-THRESHOLD-KEYS", line, f"{text}, of {len(set(holders.values()))} people")
 
 
 def _holds(old: Document, line: int) -> Iterator[Problem]:
@@ -76,6 +162,11 @@ def _resolved(case: Case, old: Document, index: int, spec: KeySpec) -> Generator
 
 def _accounted(case: Case, old: Document, role: str, kept: Mapping[str, tuple[int, KeySpec]]) -> Iterator[Problem]:
     named = [str(i) for i in old.signed["roles"][role]["keyids"]]
+    if role != "root" and all(k.new for k in case.script.keys_of(role)) and not set(named) & set(kept):
+        # Keys that were destroyed once they had signed have no holder any more.
+        text = f"all {len(named)} keys of {role} in the predecessor leave: this ceremony makes them anew"
+        yield Problem("note", "KEYS-ANEW", case.line(role), text)
+        return
     for keyid in named:
         if keyid not in kept:
             shown = printable(keyid[:_SHOWN])
@@ -121,6 +212,6 @@ def _changes_nothing(case: Case, old: Document) -> Iterator[Problem]:
         for role in ("root", "targets")
         if case.threshold(role)
     ]
-    if same and all(thresholds) and case.script.online is None:
+    if same and all(thresholds) and case.script.online is None and case.drafted == ("root",):
         text = "only version and expiry change: no key comes or goes"
         yield Problem("note", "ROTATION-RENEWS", case.line("root"), text)

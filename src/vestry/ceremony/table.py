@@ -7,8 +7,10 @@ import re
 import unicodedata
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any, NoReturn, TypeVar
 
+from vestry.ceremony import script as s
 from vestry.ceremony import toml_lines
 from vestry.errors import InputRejected
 from vestry.text import printable
@@ -203,6 +205,16 @@ def _text_problem(value: str, longest: int) -> tuple[str, str] | None:
     if len(value) > longest:
         return f"has {len(value)} characters", f"write at most {longest}"
     return None
+
+
+def named_input(item: Table, name: str, field: str, example: str) -> s.Input:
+    """The file that `item` names in `field`, called `name`, with the SHA-256 that pins it."""
+    value = item.text(field, example, longest=1000)
+    if PurePosixPath(value).name in ("", "..") or value.endswith("/"):
+        item.bad(field, f"{field} {quoted(value)} is not a file", f'write {field} = "{example}"')
+    # The pin of a table's own file needs no name of its own.
+    key = "sha256" if field in ("public_key", "anchors") else f"{field}_sha256"
+    return s.Input(name, value, item.sha256(key), (*item.path, key))
 
 
 def alike(text: str) -> str:

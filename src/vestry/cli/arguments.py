@@ -291,6 +291,12 @@ def _layout_keys(p: argparse.ArgumentParser) -> None:
     p.add_argument("--threshold", type=_whole, metavar="N", help="how many of these keys must sign (default: all)")
 
 
+def _compare(p: argparse.ArgumentParser) -> None:
+    p.add_argument("good", metavar="GOOD", help="folder with the last snapshot that is known to be good")
+    p.add_argument("now", metavar="NOW", help="folder with the snapshot that is published now")
+    p.add_argument("--most", type=_whole, default=1000, metavar="N", help="list at most N differences (default: 1000)")
+
+
 def _collect(p: argparse.ArgumentParser) -> None:
     p.add_argument("bundle", metavar="BUNDLE", help="the bundle that gathers")
     p.add_argument("others", nargs="+", metavar="FROM", help="bundles that came back, or signatures by themselves")
@@ -375,6 +381,7 @@ _FILL: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "review": _review,
     "sign": _sign,
     "verify": _verify,
+    "compare": _compare,
     "collect": _collect,
     "export": _export,
     "import": _import,

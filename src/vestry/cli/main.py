@@ -25,6 +25,7 @@ VERBS = {
     "review": "what changed, what to answer, who must sign",
     "sign": "review a bundle and add one signature",
     "verify": "check signatures, thresholds and chains",
+    "compare": "a repository's metadata with a last good snapshot",
     "collect": "gather signatures from bundles that came back",
     "export": "write a bundle to a drive, and read it back",
     "import": "take a bundle from a drive",

@@ -33,7 +33,9 @@ def run(args: argparse.Namespace) -> int:
     again += [part for pair in args.input for part in ("--input", pair)]
     again += ["--keep-network"] if args.keep_network else []
     plain = args.plain or args.json
-    return perform(script, inputs, folder, tokens=tokens, plain=plain, again=again, confined=confined)
+    return perform(
+        script, inputs, folder, tokens=tokens, plain=plain, again=again, confined=confined, beside=path.parent
+    )
 
 
 def perform(
@@ -45,6 +47,7 @@ def perform(
     plain: bool,
     again: Sequence[str],
     confined: Confinement,
+    beside: Path = Path(),
 ) -> int:
     """Conduct on the screen where there is one to use, else in lines; both ask the same questions.
 
@@ -55,7 +58,7 @@ def perform(
 
     def ceremony(front: Front) -> None:
         try:
-            conduct(script, inputs, folder, front, tokens=tokens, confined=confined)
+            conduct(script, inputs, folder, front, tokens=tokens, confined=confined, beside=beside)
         except Stopped as stopped:
             raise Stopped(stopped.what, do=f"to go on: {line}") from None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, BinaryIO, Literal
@@ -308,6 +308,49 @@ def bins(
             for name, prefixes in _prefixes(bits)
         ]
     return _file({**_common("targets", version, expires), "targets": {}, "delegations": delegations}, extra)
+
+
+def rekeyed(
+    previous: Document,
+    *,
+    expires: datetime,
+    keys: Callable[[str], Role | None],
+    version: int = 0,
+    extra: Mapping[str, Any] = _NOTHING,
+) -> bytes:
+    """The targets role after `previous` whose delegations get the threshold and keys that `keys` gives for their names
+    (hash bins: for their prefix); None leaves one as it is. `version` is the next one where it is 0.
+
+    All else is carried over. Keys that no delegation uses any more are dropped.
+
+    Raises:
+        InputRejected: `previous` is no targets role, `version` is none that can follow it, a threshold can't be reached
+            by distinct keys, or `previous` has another key under the id of a new one.
+    """
+    where = f"draft after {previous.type} v{previous.version}"
+    if previous.type != "targets":
+        raise InputRejected(f"the document before is a {previous.type}, not a targets role", where=where)
+    if version and version <= previous.version:
+        raise InputRejected(f"version {version} can't follow version {previous.version}", where=where)
+    signed = copy.deepcopy(dict(previous.signed))
+    signed |= {"version": version or previous.version + 1, "expires": _time(expires)}
+    holder = signed.get("delegations", {})
+    succinct = holder.get("succinct_roles")
+    entries = [(succinct["name_prefix"], succinct)] if succinct else [(r["name"], r) for r in holder.get("roles", ())]
+    before = document.keys(previous)
+    for name, entry in entries:
+        if (role := keys(name)) is None:
+            continue
+        entry.update(_role(name, *role))
+        for key in role[1]:
+            if key.keyid in before and before[key.keyid].fingerprint != key.fingerprint:
+                raise _two_keys(key, where)
+            holder["keys"].setdefault(key.keyid, key.to_dict())
+    if entries:
+        used = {keyid for _, entry in entries for keyid in entry["keyids"]}
+        holder["keys"] = {keyid: key for keyid, key in holder["keys"].items() if keyid in used}
+    kept = {k: v for k, v in signed.items() if k in _FIELDS or k in ("targets", "delegations") or k not in extra}
+    return _file(kept, extra)
 
 
 def _prefixes(bits: int) -> Sequence[tuple[str, list[str]]]:

@@ -297,4 +297,4 @@ class _Scanner:
 def _too_large(size: int, limit: int, where: str) -> InputRejected:
     # Small bounds, as of keys, are not for raising.
     do = "review and verify read more with --limit BYTES" if limit >= LIMITS.bytes else ""
-    return InputRejected(f"{size:,} bytes are more than the {limit:,} allowed", where=where, do=do)
+    return InputRejected(f"{size:,} bytes are more than the {limit:,} allowed", where=where, do=do, code="E-SIZE")

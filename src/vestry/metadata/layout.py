@@ -1,4 +1,5 @@
-"""in-toto layouts (specification 1.0, section 4.3), as Metablock or in a DSSE envelope: read for review, never written.
+"""in-toto layouts (specification 1.0, section 4.3), as Metablock or in a DSSE envelope: read for review, and signed in
+the form in which they came.
 
 What is signed are canonical JSON bytes of ``signed`` (Metablock), or the DSSE pre-authentication encoding of exactly
 the payload's bytes. A layout has no version and nobody above it who names its signers: those who verify bring the keys.
@@ -8,7 +9,8 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from itertools import islice
@@ -28,6 +30,17 @@ PAYLOAD_TYPE = "application/vnd.in-toto+json"
 PARTS = ("steps", "inspect")
 """Members that list things with names, in order."""
 
+_DSSE = b"DSSEv1 "
+FIELDS = {
+    "layout": frozenset({"_type", "expires", "readme", "keys", "steps", "inspect"}),
+    "steps": frozenset(
+        {"_type", "name", "threshold", "expected_materials", "expected_products", "pubkeys", "expected_command"}
+    ),
+    "inspect": frozenset({"_type", "name", "expected_materials", "expected_products", "run"}),
+}
+"""What in-toto defines, of the layout itself and of what its parts list."""
+
+_TYPES = {"layout": TYPE, "steps": "step", "inspect": "inspection"}
 _TRIED = 100
 
 
@@ -51,10 +64,51 @@ def read(raw: bytes, *, where: str, limits: intake.Limits = intake.LIMITS, befor
     return document.read(raw, where=where, limits=limits, old_forms=True)
 
 
+def read_strictly(raw: bytes, *, where: str) -> Document:
+    """A document to sign or to follow: a layout, or TUF metadata in today's form.
+
+    Raises:
+        InputRejected: it is neither; says which field and why.
+    """
+    found = read(raw, where=where)
+    return found if found.type == TYPE else document.read(raw, where=where)
+
+
+def with_signatures(unsigned: Document, signatures: Iterable[Signature]) -> Document:
+    """`Document.with_signatures` for layouts as well: each keeps the form of envelope that it came in, and a DSSE
+    payload its very text."""
+    chosen = tuple(signatures)
+    top = json.loads(unsigned.raw) if unsigned.type == TYPE else {}  # the door has seen it
+    if "payload" not in top or "signed" in top:
+        return unsigned.with_signatures(chosen)
+    chosen = tuple(sorted({s.keyid: s for s in chosen}.values(), key=lambda s: s.keyid))
+    top["signatures"] = [{"keyid": s.keyid, "sig": base64.b64encode(bytes.fromhex(s.sig)).decode()} for s in chosen]
+    raw = json.dumps(top, sort_keys=True, indent=1, separators=(",", ": ")).encode()
+    return replace(unsigned, raw=raw, signatures=chosen)
+
+
+def differs(layout: Document) -> str:
+    """Why in-toto's own reader makes another layout of this one, or signatures on it count for nothing there; empty
+    where neither is so. It drops fields that it does not know, and puts in those that are left out: of a Metablock, it
+    then verifies other bytes than were signed.
+    """
+    parts = [("the layout", "layout", layout.signed)]
+    parts += [(f"{p} {t['name']}", p, t) for p in PARTS for t in layout.signed.get(p, [])]
+    for what, kind, fields in parts:
+        extra, missing = sorted(fields.keys() - FIELDS[kind]), sorted(FIELDS[kind] - fields.keys())
+        if extra:
+            return f"{what} has a field '{extra[0]}', which it drops"
+        if missing and not layout.signed_bytes.startswith(_DSSE):
+            return f"{what} has no field '{missing[0]}', which it puts in"
+        if fields.get("_type", _TYPES[kind]) != _TYPES[kind]:
+            return f"{what} is of the type '{fields['_type']}', which it refuses"
+    return ""
+
+
 def pae(payload_type: str, payload: bytes) -> bytes:
     """What a DSSE signature is over (DSSE 1.0, "PAE")."""
     kind = payload_type.encode()
-    return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
+    return _DSSE + b"%d %b %d %b" % (len(kind), kind, len(payload), payload)
 
 
 def signers(layout: Document, keys: Sequence[Key], threshold: int) -> Authority:

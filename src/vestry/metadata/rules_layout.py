@@ -7,16 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from vestry.metadata.edits import named
+from vestry.metadata.layout import FIELDS
 from vestry.metadata.rulebook import Context, Hit, rule
 
 _SIMPLE = frozenset({"CREATE", "DELETE", "MODIFY", "ALLOW", "DISALLOW", "REQUIRE"})
-_KNOWN = {
-    "layout": frozenset({"_type", "expires", "readme", "keys", "steps", "inspect"}),
-    "steps": frozenset(
-        {"_type", "name", "threshold", "expected_materials", "expected_products", "pubkeys", "expected_command"}
-    ),
-    "inspect": frozenset({"_type", "name", "expected_materials", "expected_products", "run"}),
-}
 _WORDS = {"steps": "Step", "inspect": "Inspection"}
 _RULE_FIELDS = {"expected_materials": "materials", "expected_products": "products"}
 _GPG = re.compile("gpg|pgp", re.IGNORECASE)
@@ -146,7 +140,7 @@ def layout_field(c: Context) -> Iterator[Hit]:
     places: list[tuple[tuple[str, ...], Mapping[str, Any], str]] = [((), c.signed, "layout")]
     places += [((part, name), thing, part) for part in _WORDS for name, thing in _things(c, part).items()]
     for path, value, what in places:
-        for field in sorted(value.keys() - _KNOWN[what]):
+        for field in sorted(value.keys() - FIELDS[what]):
             whose = _label(what, path[1]) if path else "The layout"
             yield Hit((*path, field), f"{whose} has a field that in-toto does not define: {field[:100]}")
     for field in sorted(c.new.extra):

@@ -13,7 +13,7 @@ from typing import Any
 from vestry.ceremony import agenda, forecast
 from vestry.ceremony import script as s
 from vestry.ceremony.decide import read_review
-from vestry.ceremony.drafts import ceremony_key, drafted_roles
+from vestry.ceremony.drafts import ceremony_key
 from vestry.ceremony.script import Script
 from vestry.ceremony.state import State
 from vestry.errors import VestryError
@@ -59,7 +59,7 @@ def foretell(script: Script, inputs: Mapping[str, bytes]) -> Outlook | None:
     """The outlook for a script, or None where it does not make documents; `vestry check` says why."""
     try:
         state = forecast.opened(script, inputs, day=script.date or _ANY_DAY)
-        state = forecast.with_drafts(state, drafted_roles(state))
+        state = forecast.with_drafts(state, state.script.drafted)
         # A predecessor's expiry is a date; what is found about it depends on the day.
         walk = _Walk(state, answers=bool(script.date) or state.predecessor is None)
         prompts = {i: _PROMPTS[type(step)](walk, step, i) for i, step in enumerate(script.steps)}
@@ -159,6 +159,7 @@ _PROMPTS: Mapping[type, Callable[[_Walk, Any, int], int]] = {
     s.ReviewStep: _review,
     s.SignStep: _sign,
     s.ImportStep: _one,
+    s.CompareStep: _none,
     s.VerifyStep: _none,
     s.DestroyStep: _destroy,
     s.ExportStep: _one,

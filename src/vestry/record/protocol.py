@@ -14,6 +14,17 @@ from vestry.record.protocol_steps import TICK, Work, blank, grid, irreversible, 
 
 _OFFICES = ("administrator", "holder", "witness")
 _SPARE = 8
+_INPUTS = {
+    "online": "Online key",
+    "predecessor": "Root before",
+    "targets": "Targets before",
+    "bins": "Bins before",
+    "before": "Version before",
+    "draft": "Document to sign",
+    "delegator": "Delegating document",
+    "good": "Last good snapshot, the list of its files",
+    "now": "Snapshot now, the list of its files",
+}
 
 
 def protocol(script: Script, inputs: Mapping[str, bytes]) -> str:
@@ -46,7 +57,14 @@ def protocol(script: Script, inputs: Mapping[str, bytes]) -> str:
 
 
 def _about(script: Script) -> Html:
-    what = {"root": "the first root", "rotation": "the next root, from one that is trusted"}[script.kind]
+    what = {
+        "root": "the first root",
+        "rotation": "the next root, from one that is trusted",
+        "delegated": "the signatures on a delegated role",
+        "layout": "the signatures on an in-toto layout",
+    }[script.kind]
+    if script.kind == "rotation" and script.drafted[1:]:
+        what += f", with the next {' and '.join(script.drafted[1:])}"
     pairs = [
         ("Ceremony", text(script.title)),
         ("Makes", text(what)),
@@ -68,7 +86,7 @@ def _about(script: Script) -> Html:
 def _script(script: Script) -> Html:
     named = [
         (
-            "Online key" if i.name == "online" else "Root before" if i.name == "predecessor" else i.name.capitalize(),
+            _INPUTS.get(i.name, i.name.capitalize()),
             join((text(i.path), paragraph(page.hexadecimal(i.sha256)))),
         )
         for i in script.inputs
@@ -89,12 +107,19 @@ def _people(script: Script) -> Html:
 
 
 def _authority(script: Script, outlook: Outlook | None) -> Html:
-    roles: list[tuple[str, s.RoleSpec | s.BinsSpec]] = [("root", script.root)]
-    roles += [(name, spec) for name, spec in (("targets", script.targets), ("bins", script.bins)) if spec]
+    roles: tuple[tuple[str, s.RoleSpec | s.BinsSpec | None], ...]
+    roles = (("root", script.root), ("targets", script.targets), ("bins", script.bins))
     rows = []
+    if script.given is not None:
+        keys = script.keys_of(script.given.role)
+        wanted = str(script.given.threshold or "as its delegator says")
+        who = ", ".join(k.name for k in keys) or "none"
+        rows.append((word(script.given.role), word(f"{wanted} of {len(keys)}"), text(who), text("as it came")))
     for name, spec in roles:
+        if spec is None:
+            continue
         keys = script.keys_of(name)
-        life = f"{spec.days} days" if spec.days else "not drafted here"
+        life = f"{spec.days} days" if name in script.drafted else "not drafted here"
         more = f"; {spec.number:,} bins, {spec.style}" if isinstance(spec, s.BinsSpec) else ""
         who = ", ".join(k.name for k in keys) or "none"
         rows.append((word(name), word(f"{spec.threshold} of {len(keys)}"), text(who), text(life + more)))
@@ -155,7 +180,8 @@ def _prompts(script: Script, outlook: Outlook | None) -> Html:
     if outlook is None:
         said = "How often people will be asked cannot be told from this script; vestry check says what is amiss."
         return section("Questions to expect", paragraph(text(said)))
-    parts = ["one for each check of the machine that does not pass", "one for each thing that goes amiss"]
+    parts = ["one for each kind of difference that a comparison finds"] if script.snapshots else []
+    parts += ["one for each check of the machine that does not pass", "one for each thing that goes amiss"]
     if not outlook.answers:
         parts.insert(0, "one for each finding that a review asks about")
     if any(isinstance(x, s.ImportStep) for x in script.steps):

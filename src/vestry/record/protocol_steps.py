@@ -8,6 +8,7 @@ from typing import Any
 
 from vestry.ceremony import script as s
 from vestry.ceremony.script import Script
+from vestry.metadata.comparison import KINDS
 from vestry.record.page import NONE, Html, join, paragraph, tag, text
 from vestry.record.prompts import Outlook
 
@@ -121,6 +122,11 @@ def _review(_: Script, step: s.ReviewStep, _o: Outlook | None, _i: int) -> Itera
         )
 
 
+def _compare(_: Script, _s: s.CompareStep, _o: Outlook | None, _i: int) -> Iterator[Work]:
+    for kind, what in KINDS.items():
+        yield Work(f"{kind}: {what}.", (), (("how many", "short"), ("what is done about it", "long")))
+
+
 def _sign(script: Script, step: s.SignStep, outlook: Outlook | None, index: int) -> Iterator[Work]:
     turns = outlook.turns.get(index, ()) if outlook else ()
     for turn in turns:
@@ -201,6 +207,7 @@ _WORK: Mapping[type, Callable[[Script, Any, Outlook | None, int], Iterator[Work]
     s.ProvisionStep: _provision,
     s.DraftStep: _draft,
     s.ReviewStep: _review,
+    s.CompareStep: _compare,
     s.SignStep: _sign,
     s.ImportStep: _import,
     s.VerifyStep: _verify,

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from vestry.ceremony import events as e
-from vestry.ceremony.drafts import drafted_roles, holders
+from vestry.ceremony.drafts import holders
 from vestry.ceremony.replay import ReplayStep
 from vestry.ceremony.state import State
 from vestry.metadata.review import Review
@@ -95,7 +95,7 @@ def _answer(event: e.ReviewRead, name: str) -> str:
 
 def signatures(lines: Sequence[ReplayStep], state: State) -> Iterator[Html]:
     """How many have signed each document under each authority, and every signature."""
-    for role in drafted_roles(state):
+    for role in state.script.drafted:
         if role in state.documents:
             for tally in state.tallies(role):
                 met = "enough" if tally.met else "not enough"

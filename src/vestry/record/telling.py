@@ -44,6 +44,7 @@ _TOLD: Mapping[type, Callable[[Any], str]] = {
     e.SignatureIntended: lambda x: f"typed words of {x.role}, to sign it with key '{x.key}'",
     e.SignatureAdded: lambda x: f"signed {x.role} with key {x.keyid[:8]}...",
     e.SignatureImported: lambda x: f"took in a signature on {x.role} by key {x.keyid[:8]}... from {x.source}",
+    e.Compared: lambda x: f"compared with the last good snapshot: {sum(x.counts.values()):,} differences",
     e.ImportEnded: lambda _: "said that there are no more signatures",
     e.IntentAbandoned: lambda x: f"had the outcome of line {x.intent} looked into",
     e.Verified: lambda x: f"had {_count(len(x.files), 'signed file')} verified",
