@@ -3,13 +3,14 @@
 #   make test       all tests          make lint    style, types and floors
 #   make bench      ratios against peers, measured in one run
 #   make fuzz       hostile input at every door, for ten minutes of CPU
+#   make faults   a ceremony cut or failing at every system call, for some thirty minutes
 #   make kit        a folder for a stick, for machines without a network, in dist/
 #   make lock       resolve the dependencies anew and write requirements/*.lock
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help rehearse test lint bench fuzz kit lock system clean
+.PHONY: help rehearse test lint bench fuzz faults kit lock system clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -20,7 +21,7 @@ WORKERS ?= auto
 TUF_JS := tests/clients/tuf_js
 
 help:
-	@sed -n '2,7s/^#   /  /p' Makefile
+	@sed -n '2,8s/^#   /  /p' Makefile
 
 # The environment, from nothing. Debian ships Python without ensurepip, so this is the one step that may need a package.
 $(BIN)/pip:
@@ -91,6 +92,14 @@ bench: $(VENV)/.vestry
 FUZZ ?= 600
 fuzz: $(VENV)/.dev $(VENV)/.vestry
 	$(BIN)/python tests/fuzz/fuzz.py $(FUZZ)
+
+# What each prints ends with what it found: points, faults, resumes, and how many were not as promised.
+FAULTS := stop:software stop:software:--twice torn:software fail:software:--error:28 fail:software:--error:5 \
+	fail-on:software:--error:30 stop:softhsm child-before:softhsm child-after:softhsm
+faults: $(VENV)/.dev $(VENV)/.vestry
+	@status=0; for one in $(FAULTS); do IFS=: read -r mode tokens more <<<"$$one"; \
+	  PYTHONPATH=tests $(BIN)/python tests/faults/driver.py $$mode --tokens $$tokens $${more//:/ } || status=1; \
+	done; exit $$status
 
 kit: $(VENV)/.dev $(VENV)/.vestry
 	@$(BIN)/python kit/build.py

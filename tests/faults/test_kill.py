@@ -1,61 +1,53 @@
-"""SIGKILL between any two events, and the same line again: the ceremony ends, nothing is made twice or lost."""
+"""Killed or failing at any system call, and the same line again: the ceremony ends, nothing is made twice or lost.
+
+An even spread; `make faults` looks at every point.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import platform
+import shutil
 import subprocess
 import sys
-from collections import Counter
 from pathlib import Path
 
 import pytest
+from people import SOFTHSM
 
-from vestry.ceremony import rehearsal, transcript
-from vestry.ceremony.replay import compare_files, replay
-from vestry.tokens.software import SoftwareSource
+SPREAD = (
+    *(("stop", "--first", str(first), "--step", "32") for first in (1, 9, 17, 25)),
+    ("stop", "--first", "5", "--step", "60", "--twice"),
+    ("kill-before", "--first", "90", "--step", "200"),
+    ("kill-after", "--first", "170", "--step", "200"),
+    ("torn", "--first", "3", "--step", "60"),
+    ("fail", "--first", "11", "--step", "120", "--error", "28"),
+    ("fail", "--first", "52", "--step", "200", "--error", "5"),
+    ("fail-on", "--first", "90", "--step", "200", "--error", "30"),
+    ("kill-before", "--first", "100", "--step", "800", "--tokens", "softhsm"),
+)
+"""ENOSPC, EIO and EROFS are 28, 5 and 30."""
 
-SHARDS = 4
 
-
-@pytest.mark.parametrize("first", range(1, SHARDS + 1))
-def test_killed_between_any_two_events(first: int, repository: Path, tmp_path: Path) -> None:
-    """A power cut must cost nothing but time: no key twice, no signature lost, no document left half signed."""
-    rehearsal.prepare(tmp_path / "prepared", holders=2, threshold=2)
+@pytest.mark.parametrize("arguments", SPREAD, ids=" ".join)
+def test_cut_anywhere_the_same_line_goes_on(arguments: tuple[str, ...], repository: Path, tmp_path: Path) -> None:
+    """A power cut, or a disk that fills up, must cost nothing but time: no key twice, no signature lost, no document
+    left half signed, and whatever became of an open intent is told."""
+    if platform.machine() != "x86_64" or sys.platform != "linux":
+        pytest.skip("the supervisor knows the system calls of x86-64 Linux")
+    if shutil.which("gcc") is None:
+        pytest.skip("gcc is not installed: apt-get install gcc")
+    if "softhsm" in arguments and not SOFTHSM.exists():
+        pytest.skip("softhsm2 is not installed: apt-get install softhsm2")
     ran = subprocess.run(
-        [
-            sys.executable,
-            str(repository / "tests" / "faults" / "kill_driver.py"),
-            str(tmp_path / "prepared"),
-            str(tmp_path / "work"),
-            str(first),
-            str(SHARDS),
-        ],
+        [sys.executable, str(repository / "tests" / "faults" / "driver.py"), *arguments, "--work", str(tmp_path)],
         env={**os.environ, "PYTHONPATH": f"{repository / 'tests'}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"},
         capture_output=True,
         text=True,
         check=False,
     )
     assert ran.returncode == 0, ran.stderr
-    killed = [json.loads(line) for line in ran.stdout.splitlines()]
-    assert len(killed) >= 10
-    for one in killed:
-        _whole(Path(one["folder"]), one["killed_after"])
-
-
-def _whole(folder: Path, killed_after: int) -> None:
-    records = transcript.read(folder / "transcript.jsonl")
-    steps = list(replay(records))
-    assert [s for s in steps if s.verdict == "failed"] == [], killed_after
-    state = steps[-1].state
-    assert state is not None
-    assert set(state.outputs) == {"1.root.json", "1.targets.json", "1.bins.json"}
-    assert all(t.met for role in state.documents for t in state.tallies(role)), killed_after
-    made = Counter(r.event.key for r in records if type(r.event).__name__ == "KeyGenerated")
-    assert set(made.values()) == {1}, (killed_after, made)
-    assert all(f.verdict == "recomputed" for f in compare_files(state, folder)), killed_after
-    tokens = SoftwareSource(folder / "tokens")
-    listed = Counter(k.label for t in tokens.tokens() if t.info.initialised for k in t.public_keys())
-    tokens.close()
-    alive = Counter(name for name, facts in state.keys.items() if not facts.destroyed)
-    assert listed == alive, killed_after
+    result = json.loads(ran.stdout)
+    assert result["points"] > 600
+    assert result["resumes"] == result["faults"] >= 1, result

@@ -11,7 +11,7 @@ from typing import Any
 
 import pkcs11
 from pkcs11 import Attribute, Mechanism, ObjectClass
-from pkcs11.exceptions import PKCS11Error
+from pkcs11.exceptions import AttributeValueInvalid, PKCS11Error
 
 from vestry.tokens import encodings, pkcs11_keys
 from vestry.tokens.token import RSA_BITS, KeyKind, TokenCertificate, TokenObject
@@ -37,8 +37,15 @@ def certificates(session: pkcs11.Session) -> tuple[TokenCertificate, ...]:
 
 def objects(session: pkcs11.Session, device: Callable[[str, bytes], bool]) -> tuple[TokenObject, ...]:
     """All objects of `session`; `device` tells by kind and id which of them belong to the device itself."""
-    found = []
-    for item in list(session.get_objects()):
+    found, items = [], []
+    try:
+        items = list(session.get_objects())
+    except AttributeValueInvalid:
+        # One that a cut left without as much as a class spoils the listing of all: it is told, and the others listed.
+        found.append(TokenObject("other", "", b""))
+        for kind in _CLASSES:
+            items += list(session.get_objects({Attribute.CLASS: kind}))
+    for item in items:
         name = _CLASSES.get(pkcs11_keys.read(item, Attribute.CLASS), "other")
         identity = pkcs11_keys.identity(item)
         found.append(
