@@ -154,9 +154,11 @@ class Driver:
             said.write_text("\n".join(people.told))
 
     def stops(self) -> Iterator[tuple[int, str, Path]]:
-        """What a SIGKILL leaves at each point of one run, where it is not what it leaves at one before: the point, the call
-        that is no more made, and a copy of the folder as it stood then. The program that goes on knows nothing else; so
-        every kill before or after any call is one of these."""
+        """What a SIGKILL leaves at each point of one run, where it is not what it leaves at one before.
+
+        The point, the call that is no more made, and a copy of the folder as it stood then. The program that goes on
+        knows nothing else; so every kill before or after any call is one of these.
+        """
         folder, seen, found = self.fresh(), set[str](), list[tuple[int, str, Path]]()
         points = 0
 
