@@ -110,7 +110,10 @@ def draft(state: State, role: str) -> Document:
     """
     script, start, where = state.script, reference_time(state), f"draft of {role}"
     if script.given is not None and role == script.given.role:
-        return layout.with_signatures(state.known["draft"], ())
+        given = state.known["draft"]
+        if given.type == layout.TYPE and (why := layout.differs(given)):
+            raise InputRejected(f"in-toto would read another layout than is signed: {printable(why)}", where=where)
+        return layout.with_signatures(given, ())
     if role == "root" and script.root:
         return document.read(_root(state, script.root, start), where=where)
     if role == "targets" and script.targets:
