@@ -18,7 +18,7 @@ from holders import EXPIRES, Holder, first_root, holder, next_root, signed
 
 from vestry.errors import InputRejected
 from vestry.media import distributions
-from vestry.metadata import document, drafting
+from vestry.metadata import claims, document, drafting
 from vestry.metadata.document import Document, Signature
 from vestry.metadata.findings import CODES, Finding
 from vestry.metadata.keys import Key
@@ -422,7 +422,7 @@ def test_every_code_has_its_page(repository: Path) -> None:
     sections = re.findall(r"^### (\S+)\n(.*?)(?=^##|\Z)", page, re.MULTILINE | re.DOTALL)
     severities = {code: rule.severity for code, rule in CODES.items()}
     severities |= {code: severity for code, (severity, _) in attestation_rules.FINDINGS.items()}
-    severities |= {code: severity for code, (severity, _) in distributions.CODES.items()}
+    severities |= {code: severity for code, (severity, _) in (distributions.CODES | claims.CODES).items()}
     assert sorted(code for code, _ in sections) == sorted(severities)
     for code, text in sections:
         assert text.startswith(severities[code]), code

@@ -162,6 +162,15 @@ def _stage(p: argparse.ArgumentParser) -> None:
     )
     delegation.add_argument("--remove", action="store_true", help="take the delegation away")
     _made(delegation)
+    claims = _add(kinds, "stage_claims", "claims", "move projects from recently-claimed to claimed (PEP 480)")
+    _above(claims, "claimed, the version before")
+    claims.add_argument("--recently", required=True, metavar="FILE", help="recently-claimed, as published")
+    claims.add_argument("--projects", required=True, metavar="FILE", help="names of projects, one a line")
+    claims.add_argument("--metadata", metavar="DIR", help="the projects' own metadata, to be looked at too")
+    claims.add_argument("--role", default="claimed", metavar="NAME", help="the name of claimed")
+    claims.add_argument("--recently-role", default="recently-claimed", metavar="NAME", help="that of recently-claimed")
+    claims.add_argument("--recently-expires", default="1d", metavar="1d|DATE", help="of recently-claimed (default: 1d)")
+    _made(claims)
 
 
 def _above(p: argparse.ArgumentParser, previous: str) -> None:

@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     kept = document.keys(document.read(raw, where="the draft", limits=staging.LIMITS))
     holders = {keyid: name for keyid, name in names.items() if keyid in kept}
     holders |= dict(given.holders) if not args.remove else {}
-    notes = (*lineage.notes, *given.notes)
+    notes = staging.noted((*lineage.notes, *given.notes))
     made = bundle.create(
         Path(args.into),
         role=lineage.role,

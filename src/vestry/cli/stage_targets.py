@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
         )
     previous = lineage.previous
     raw = drafting.next_targets(previous, expires=expires, add=release.targets, remove=args.remove)
-    notes = (*lineage.notes, *release.notes)
+    notes = staging.noted((*lineage.notes, *release.notes))
     made = bundle.create(
         Path(args.into),
         role=lineage.role,
@@ -83,12 +83,12 @@ def read(files: Sequence[str], lineage: Lineage, *, prefix: str | None, look: bo
                     findings += (*looked.findings, *distributions.of_project(path.name, looked, _project(lineage)))
         except OSError as error:
             raise MediumTrouble(f"cannot read: {error.strerror}", where=printable(text, 200)) from error
-        notes.append(f"{printable(at, 160)} is {printable(path.name, 100)}, {targets[at].length:,} bytes")
+        notes.append(f"{printable(at, 150)} is {printable(path.name, 100)}, {targets[at].length:,} bytes")
     if files and look:
         found = ", ".join(f"{f.code} {f.where}" for f in findings) or "nothing was found"
-        notes.append(f"the files were looked into on {now:%Y-%m-%d %H:%M} UTC: {found}"[:300])
+        notes.insert(0, f"the files were looked into on {now:%Y-%m-%d %H:%M} UTC: {found}")
     elif files:
-        notes.append("nobody looked into the files (--no-look)")
+        notes.insert(0, "nobody looked into the files (--no-look)")
     return Release(targets, tuple(findings), tuple(notes))
 
 

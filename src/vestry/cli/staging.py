@@ -102,7 +102,7 @@ def signed_document(path: Path) -> tuple[Given, Mapping[str, str]]:
     """
     folder, where = bundle_folder(path), printable(str(path), 200)
     if folder is None:
-        return Given(role_of(path), read_document(path, limit=description.DOCUMENT_LIMIT), where), {}
+        return Given(role_of(path), read_one(path), where), {}
     opened = bundle.open_bundle(folder)
     for held in opened.tallies():
         if not held.met:
@@ -137,7 +137,12 @@ class Traced:
     names: Mapping[str, str]
 
 
-def traced(args: argparse.Namespace, role: str | None, now: datetime) -> Traced:
+def read_one(path: Path) -> Document:
+    """A file of metadata, also a large one."""
+    return read_document(path, limit=description.DOCUMENT_LIMIT)
+
+
+def traced(args: argparse.Namespace, role: str | None, now: datetime, *, files: Sequence[str] | None = None) -> Traced:
     """What leads from ``--root`` to `role`, through ``--from``, ``--delegator`` and what lies beside the root. Where no
     role was named it is targets, or else the one that the file of ``--from`` is called by.
 
@@ -147,9 +152,10 @@ def traced(args: argparse.Namespace, role: str | None, now: datetime) -> Traced:
     """
     path = Path(args.root)
     root, names = trusted_root(path)
-    read = [signed_document(Path(text)) for text in dict.fromkeys([*args.previous, *args.delegator])]
+    files = args.previous if files is None else files
+    read = [signed_document(Path(text)) for text in dict.fromkeys([*files, *args.delegator])]
     given = [one for one, _ in read]
-    beside = Beside(path.parent, lambda p: read_document(p, limit=description.DOCUMENT_LIMIT))
+    beside = Beside(path.parent, read_one)
     known = {keyid: name for more in (names, *(more for _, more in read)) for keyid, name in more.items()}
     called = given[0].role if args.previous else ""
     roles = [role_name(role)] if role is not None else list(dict.fromkeys(["targets", called or "targets"]))
@@ -229,6 +235,13 @@ def signing(authority: Authority, names: Mapping[str, str]) -> dict[str, str]:
     return {key.keyid: names[key.keyid] for key in authority.keys if key.keyid in names}
 
 
+def noted(lines: Sequence[str]) -> tuple[str, ...]:
+    """Lines as notes of a bundle: as many and as long as it takes."""
+    most = description.NOTES_LIMIT
+    kept = [line[: description.NOTE_LONGEST] for line in lines]
+    return tuple(kept) if len(kept) <= most else (*kept[: most - 1], f"and {len(kept) - most + 1:,} more lines")
+
+
 def found(findings: Sequence[Finding]) -> list[str]:
     """Findings, a line each."""
     return [f"  {f.severity:<5}{f.text} ({f.code})" for f in findings]
@@ -242,7 +255,12 @@ def changed(made: bundle.Bundle) -> list[str]:
 
 
 def report(
-    args: argparse.Namespace, made: bundle.Bundle, notes: Sequence[str], *, findings: Sequence[Finding] = ()
+    args: argparse.Namespace,
+    made: bundle.Bundle,
+    notes: Sequence[str],
+    *,
+    findings: Sequence[Finding] = (),
+    changes: bool = True,
 ) -> None:
     """Say what was drafted, what changes, who must sign it, and the digest to compare."""
     for note in notes:
@@ -264,7 +282,7 @@ def report(
         )
         return
     output.line(f"{printable(made.role, 80)} v{made.document.version} is drafted in {printable(str(made.path), 200)}")
-    output.line(*found(findings), *changed(made))
+    output.line(*found(findings), *(changed(made) if changes else ()))
     for authority in who:
         output.line(f"  to sign: {authority.threshold} of the {len(authority.keys)} keys of {authority.by}")
     output.line("  digest, to be read aloud:", *output.digest_lines(made.document.digest))

@@ -20,6 +20,7 @@ DOCUMENT_LIMIT = 256 << 20
 DOCUMENTS = ("unsigned", "trusted", "previous")
 """The folders of documents, one in each."""
 NOTES_LIMIT = 50
+NOTE_LONGEST = 300
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _FILE = re.compile(r"(?:unsigned|trusted|previous)/[A-Za-z0-9_.%-]{1,120}")
@@ -104,7 +105,7 @@ def parse(raw: bytes, *, where: str) -> Description:
     notes = value.get("notes", [])
     must(isinstance(notes, list) and len(notes) <= NOTES_LIMIT, f"notes is not a list of up to {NOTES_LIMIT} lines")
     for note in notes:
-        must(isinstance(note, str) and 0 < len(note) <= 300, "notes has something else than a line")
+        must(isinstance(note, str) and 0 < len(note) <= NOTE_LONGEST, "notes has something else than a line")
     service = value.get("service", "")
     must(service in ("", *NAMES), f"service is none of {', '.join(NAMES)}")
     return Description(role, version, digest, files, holders, repository, tuple(notes), service)

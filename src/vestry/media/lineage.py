@@ -169,7 +169,9 @@ def _version_before(role: str, above: Link, rest: Sequence[Given]) -> Given | No
     Raises:
         NotTrusted: there are others alone.
     """
-    mine = [g for g in rest if g.role == role or _tally(g.document, above.document, role).met]
+    # One key may serve several roles: what is called as another one is not taken for this.
+    odd = [g for g in rest if g.role not in ROLES and role_entry(above.document, g.role) is None]
+    mine = [g for g in rest if g.role == role] or [g for g in odd if _tally(g.document, above.document, role).met]
     if rest and not mine:
         called = printable(rest[0].role or "nothing", 60)
         raise NotTrusted(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -175,10 +176,43 @@ class LargeDocument(Document):
         return f"LargeDocument({self.type} v{self.version}, {len(self.raw):,} bytes)"
 
     def with_signatures(self, signatures: Iterable[Signature]) -> Document:
-        """As `Document.with_signatures`."""
+        """As `Document.with_signatures`; the file is compact, its signed part the bytes that stood there if they were
+        canonical."""
         chosen = tuple(sorted({s.keyid: s for s in signatures}.values(), key=lambda s: s.keyid))
-        raw = to_file(self.signed, chosen, self.extra)
-        return LargeDocument(raw, self.left, self.pieces, chosen, self.type, self.version, self.expires, self.extra)
+        span = crowd.within(self.raw, self.pieces)
+        signed = memoryview(self.raw)[span[0] : span[1]] if span is not None else escaped(self.signed_bytes)
+        listed, mark = [{"keyid": s.keyid, "sig": s.sig} for s in chosen], secrets.token_hex(16)
+        frame = escaped(encode({**self.extra, "signatures": listed, "signed": mark}))
+        head, tail = frame.split(f'"{mark}"'.encode())
+        raw = b"".join([head, signed, tail])
+        left, pieces = self.left, self.pieces
+        if span is not None:
+            by = len(head) - span[0]
+            left = replace(
+                left,
+                runs=tuple(
+                    (replace(run, raw=raw, start=run.start + by, end=run.end + by), at) for run, at in left.runs
+                ),
+            )
+            pieces = tuple(
+                piece
+                if isinstance(piece, bytes)
+                else replace(piece, raw=raw, start=piece.start + by, end=piece.end + by)
+                for piece in pieces
+            )
+        made = LargeDocument(raw, left, pieces, chosen, self.type, self.version, self.expires, self.extra)
+        made.steps.update(self.steps)
+        if "_digest" in self.__dict__:
+            made.__dict__["_digest"] = self._digest  # of the same signed part
+        return made
+
+
+_CONTROL = re.compile(rb"[\x00-\x1f]")
+
+
+def escaped(canonical: bytes) -> bytes:
+    """Canonical bytes as JSON: OLPC leaves control characters as they are, and JSON escapes them (RFC 8259, 7)."""
+    return _CONTROL.sub(lambda m: b"\\n" if m[0] == b"\n" else b"\\u%04x" % m[0][0], canonical)
 
 
 def to_file(

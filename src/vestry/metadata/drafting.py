@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, BinaryIO, Literal
 
@@ -62,6 +62,8 @@ class Delegation:
     hash_prefixes: tuple[str, ...] = ()
     terminating: bool = False
     before: str = ""
+    extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """Fields that TUF does not define."""
 
     def to_dict(self) -> dict[str, Any]:
         """Its entry.

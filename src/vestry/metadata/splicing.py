@@ -14,19 +14,12 @@ from typing import Any
 
 from vestry.metadata.canonical import encode
 from vestry.metadata.crowd import KEYS, ROLES, Run
-from vestry.metadata.document import LargeDocument
-
-_CONTROL = re.compile(rb"[\x00-\x1f]")
+from vestry.metadata.document import LargeDocument, escaped
 
 
 def compact(signed: Mapping[str, Any]) -> bytes:
     """The unsigned file of a signed part."""
     return b'{"signatures":[],"signed":' + escaped(encode(signed)) + b"}"
-
-
-def escaped(canonical: bytes) -> bytes:
-    """Canonical bytes as JSON: OLPC leaves control characters as they are, and JSON escapes them (RFC 8259, 7)."""
-    return _CONTROL.sub(lambda m: b"\\n" if m[0] == b"\n" else b"\\u%04x" % m[0][0], canonical)
 
 
 def added(
@@ -61,25 +54,29 @@ def added(
 
 
 def _members(runs: Sequence[Run], few: Mapping[str, Any], more: Mapping[str, Any]) -> Iterator[bytes] | None:
-    """Key objects of runs, of `few` beside them and of `more`, in rising order of ids; None where an id of `more` is in
-    a run, or another object stands under it."""
+    """Key objects of runs, of `few` beside them and of `more`, in rising order of ids; None where another object stands
+    under an id of `more`."""
     whole = {**more, **few}
     if any(whole[keyid] != value for keyid, value in more.items()):
         return None
     singles = sorted((keyid.encode(), escaped(encode({keyid: value})[1:-1])) for keyid, value in whole.items())
-    parts: list[tuple[bytes, bytes | memoryview]] = list(singles)
-    for run in sorted(runs, key=lambda r: r.start):
+    parts: list[tuple[bytes, bytes | memoryview]] = []
+    there: set[bytes] = set()
+    for run in runs:
         ids = _Ids(run)
         begin = 0
-        for keyid, _ in singles:
+        for keyid, text in singles:
             at = bisect_left(ids, keyid)
             if at < len(ids) and ids[at] == keyid:
-                return None
-            if begin < at:
+                if ids.between(at, at + 1) != text:
+                    return None
+                there.add(keyid)
+            elif begin < at:
                 parts.append((ids[begin], ids.between(begin, at)))
                 begin = at
         if begin < len(ids):
             parts.append((ids[begin], ids.between(begin, len(ids))))
+    parts += [single for single in singles if single[0] not in there]
     return _joined(part for _, part in sorted(parts, key=lambda p: p[0]))
 
 
