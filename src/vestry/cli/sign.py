@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
             front.tell(line)
         reviewed = read(front, review)
         confirm(front, review)
-        signature = _sign(front, reviewed, review.new.signed, key, token)
+        signature = _sign(front, reviewed, review.signed[1], key, token)
     after = bundle.add_signature(opened, signature, "".join(certificates.pem(der) for der in vouching))
     _report(args, after, signature)
     return int(ExitStatus.DONE)

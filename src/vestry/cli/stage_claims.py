@@ -26,10 +26,9 @@ def run(args: argparse.Namespace) -> int:
     now = datetime.now(UTC)
     expires, recently_expires = (staging.expiry(t, now.date()) for t in (args.expires, args.recently_expires))
     projects = listed(Path(args.projects))
-    given = (*args.previous, args.recently)
-    above = staging.traced(args, args.role, now, files=given)
-    online = staging.traced(args, args.recently_role, now, files=given)
-    roles = _roles(args, above.lineage, online.lineage)
+    opened = staging.opened(args, (*args.previous, args.recently), now)
+    above, online = opened.trace(args.role), opened.trace(args.recently_role)
+    roles = _roles(args, above, online)
     metadata = _metadata(Path(args.metadata), projects) if args.metadata else {}
     findings = claims.judge(projects, roles, well_known=known_with(()), metadata=metadata, now=now)
     if stops := [f for f in findings if f.severity == "stop"]:
@@ -49,15 +48,14 @@ def run(args: argparse.Namespace) -> int:
     source = f"{printable(args.recently_role, 60)} v{roles.recently.version}"
     moved = f"{len(projects):,} projects move from {source}; each was looked at on {now:%Y-%m-%d %H:%M} UTC, {seen}"
     told = (f"{f.code}: {f.text}" for f in findings)
-    notes = staging.noted((*above.lineage.notes, *online.lineage.notes, moved, *told))
-    previous = above.lineage.previous
+    notes = staging.noted((*above.notes, *online.notes, moved, *told))
     made = bundle.create(
         Path(args.into),
         role=args.role,
         unsigned=claimed,
-        trusted=above.lineage.delegator.raw,
-        previous=previous.raw if previous is not None and above.lineage.vouched else None,
-        holders=staging.signing(above.lineage.authority, above.names),
+        trusted=above.delegator,
+        previous=above.previous if above.vouched else None,
+        holders=staging.signing(above.authority, opened.names),
         notes=notes,
     )
     drives.write_file(beside, recently)

@@ -25,8 +25,8 @@ def run(args: argparse.Namespace) -> int:
     now = datetime.now(UTC)
     expires = staging.expiry(args.expires, now.date())
     role = staging.role_name(args.role)
-    traced = staging.traced(args, args.by, now)
-    lineage, names = traced.lineage, dict(traced.names)
+    opened = staging.opened(args, args.previous, now)
+    lineage, names = opened.trace_or_called(args.by), dict(opened.names)
     if role in (*document.ROLES, lineage.role):
         raise staging.usage(f"{printable(role, 60)} is no role that {printable(lineage.role, 60)} can delegate to")
     given = staging.named_keys(args.key, "--key")
@@ -47,8 +47,8 @@ def run(args: argparse.Namespace) -> int:
         Path(args.into),
         role=lineage.role,
         unsigned=raw,
-        trusted=lineage.delegator.raw,
-        previous=previous.raw if previous is not None and lineage.vouched else None,
+        trusted=lineage.delegator,
+        previous=previous if lineage.vouched else None,
         holders=holders | staging.signing(lineage.authority, names),
         notes=notes,
         certificates=dict(given.certificates),

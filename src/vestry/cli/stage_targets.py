@@ -32,8 +32,8 @@ def run(args: argparse.Namespace) -> int:
     """Look into the files, draft, and make the bundle; 1, and nothing is made, where a finding stops it."""
     now = datetime.now(UTC)
     expires = staging.expiry(args.expires, now.date())
-    traced = staging.traced(args, args.role, now)
-    lineage = traced.lineage
+    opened = staging.opened(args, args.previous, now)
+    lineage = opened.trace_or_called(args.role)
     release = read(args.add, lineage, prefix=args.prefix, look=not args.no_look, now=now)
     if stops := [f for f in release.findings if f.severity == "stop"]:
         _tell(args, release)
@@ -50,9 +50,9 @@ def run(args: argparse.Namespace) -> int:
         Path(args.into),
         role=lineage.role,
         unsigned=raw,
-        trusted=lineage.delegator.raw,
-        previous=previous.raw if previous is not None and lineage.vouched else None,
-        holders=staging.signing(lineage.authority, traced.names),
+        trusted=lineage.delegator,
+        previous=previous if lineage.vouched else None,
+        holders=staging.signing(lineage.authority, opened.names),
         notes=notes,
     )
     staging.report(args, made, notes, findings=release.findings)

@@ -130,11 +130,29 @@ def trusted_root(path: Path) -> tuple[Document, Mapping[str, str]]:
 
 
 @dataclass(frozen=True)
-class Traced:
-    """What leads to a role, and names of holders by key id, out of the bundles that it came from."""
+class Opened:
+    """The root, documents that were named, what lies beside the root, and holders' names by key id, out of bundles."""
 
-    lineage: Lineage
+    root: Document
+    given: tuple[Given, ...]
+    beside: Beside | None
     names: Mapping[str, str]
+    now: datetime
+
+    def trace(self, role: str) -> Lineage:
+        """What leads to a role; see `vestry.media.lineage.trace`."""
+        return trace(self.root, role_name(role), self.given, self.beside, self.now)
+
+    def trace_or_called(self, role: str | None) -> Lineage:
+        """What leads to a role; where none was named, to targets, or else to what the first file is called by."""
+        if role is not None:
+            return self.trace(role)
+        called = self.given[0].role if self.given else ""
+        if called not in ("", "targets"):
+            with suppress(NotTrusted):
+                return self.trace("targets")
+            return self.trace(called)
+        return self.trace("targets")
 
 
 def read_one(path: Path) -> Document:
@@ -142,27 +160,20 @@ def read_one(path: Path) -> Document:
     return read_document(path, limit=description.DOCUMENT_LIMIT)
 
 
-def traced(args: argparse.Namespace, role: str | None, now: datetime, *, files: Sequence[str] | None = None) -> Traced:
-    """What leads from ``--root`` to `role`, through ``--from``, ``--delegator`` and what lies beside the root. Where no
-    role was named it is targets, or else the one that the file of ``--from`` is called by.
+def opened(args: argparse.Namespace, files: Sequence[str], now: datetime) -> Opened:
+    """What ``--root``, these `files` and ``--delegator`` name.
 
     Raises:
-        NotTrusted: see `vestry.media.lineage.trace`.
+        NotTrusted: a bundle whose thresholds are not met yet.
         InputRejected: a file is not what it must be.
     """
     path = Path(args.root)
     root, names = trusted_root(path)
-    files = args.previous if files is None else files
     read = [signed_document(Path(text)) for text in dict.fromkeys([*files, *args.delegator])]
-    given = [one for one, _ in read]
-    beside = Beside(path.parent, read_one)
     known = {keyid: name for more in (names, *(more for _, more in read)) for keyid, name in more.items()}
-    called = given[0].role if args.previous else ""
-    roles = [role_name(role)] if role is not None else list(dict.fromkeys(["targets", called or "targets"]))
-    for wanted in roles[:-1]:
-        with suppress(NotTrusted):
-            return Traced(trace(root, wanted, given, beside if path.is_file() else None, now), known)
-    return Traced(trace(root, roles[-1], given, beside if path.is_file() else None, now), known)
+    return Opened(
+        root, tuple(g for g, _ in read), Beside(path.parent, read_one) if path.is_file() else None, known, now
+    )
 
 
 def role_name(text: str) -> str:

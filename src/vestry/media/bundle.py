@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from vestry.media.description import Description
 from vestry.metadata import document, intake
 from vestry.metadata.document import Document, Signature
 from vestry.metadata.services import Service
-from vestry.metadata.thresholds import Authority, Tally, tally, verify_signature
+from vestry.metadata.thresholds import Authority, Tally, holds, tally
 from vestry.text import printable
 
 _SUM_LINE = re.compile(r"([0-9a-f]{64}) [ *]([^\n]+)")
@@ -147,8 +147,8 @@ def create(
     *,
     role: str,
     unsigned: bytes,
-    trusted: bytes | None = None,
-    previous: bytes | None = None,
+    trusted: bytes | Document | None = None,
+    previous: bytes | Document | None = None,
     holders: Mapping[str, str] | None = None,
     repository: str = "",
     notes: tuple[str, ...] = (),
@@ -164,9 +164,9 @@ def create(
         Refused: something is in `folder` already.
         MediumTrouble: it cannot be written.
     """
-    before = _parsed(previous, "the previous version") if previous is not None else None
+    before = _parsed(previous, "the previous version") if isinstance(previous, bytes) else previous
     new = _parsed(unsigned, "the unsigned document", before)
-    old = _parsed(trusted, "the trusted document") if trusted is not None else None
+    old = _parsed(trusted, "the trusted document") if isinstance(trusted, bytes) else trusted
     fitting.check(role, new, old, before, where=printable(str(folder), 200))
     if folder.exists() and not entries.cut_short(folder):
         raise Refused(
@@ -184,7 +184,7 @@ def create(
     }
     made = files(role, new, trusted=old, previous=before, **said)
     drives.export(made, folder)
-    return open_bundle(folder)
+    return of_files(made, folder, known=[d for d in (new, old, before) if d is not None])
 
 
 def open_bundle(folder: Path) -> Bundle:
@@ -199,8 +199,9 @@ def open_bundle(folder: Path) -> Bundle:
     return of_files(entries.read(folder), folder)
 
 
-def of_files(found: Mapping[str, bytes], path: Path) -> Bundle:
-    """A bundle of files that came together, by name; `path` is where they came from. As `open_bundle`."""
+def of_files(found: Mapping[str, bytes], path: Path, *, known: Sequence[Document] = ()) -> Bundle:
+    """A bundle of files that came together, by name; `path` is where they came from. As `open_bundle`. Documents whose
+    files are `known` are not read again."""
     for name in ("bundle.json", drives.SUMS):
         if name not in found:
             raise InputRejected(
@@ -214,7 +215,7 @@ def of_files(found: Mapping[str, bytes], path: Path) -> Bundle:
         if name not in said.files and name.split("/")[0] in description.DOCUMENTS:
             raise _bad(path / name, "bundle.json does not name this file", "remove it, or ask whoever made the bundle")
     contents = {name: _listed(path / name, found.get(name), facts) for name, facts in said.files.items()}
-    new, old, before = _documents(said, contents, path)
+    new, old, before = _documents(said, contents, path, known)
     vouching = sorted(name for name in found if name.startswith(evidence.FOLDER))
     bundle = Bundle(
         path=path,
@@ -312,11 +313,11 @@ def _came(
 
 def problem(who: tuple[Authority, ...], signature: Signature, signed: Document) -> str:
     """Why a signature does not count; empty where it does."""
-    if not any(key.keyid == signature.keyid for authority in who for key in authority.keys):
+    keys = [key for authority in who for key in authority.keys if key.keyid == signature.keyid]
+    if not keys:
         return "no document names this key for this role"
-    try:
-        verify_signature(who, signature.keyid, bytes.fromhex(signature.sig), signed.signed_bytes)
-    except (NotTrusted, ValueError):
+    # Old and new root may give one id to two keys; only a signature that holds under each of them counts anywhere.
+    if not all(holds(signed, key, signature.sig) for key in keys):
         return "the signature does not verify over these bytes"
     return ""
 
@@ -333,14 +334,16 @@ def _listed(path: Path, data: bytes | None, facts: tuple[int, str]) -> bytes:
 
 
 def _documents(
-    said: Description, contents: Mapping[str, bytes], folder: Path
+    said: Description, contents: Mapping[str, bytes], folder: Path, known: Sequence[Document]
 ) -> tuple[Document, Document | None, Document | None]:
     """The unsigned document, the trusted one and the previous version."""
     by_folder = {name.split("/")[0]: name for name in contents}
 
     def read(inner: str, before: Document | None = None) -> Document | None:
-        name = by_folder.get(inner)
-        return _parsed(contents[name], _show(folder / name), before) if name is not None else None
+        if (name := by_folder.get(inner)) is None:
+            return None
+        there = next((d for d in known if d.raw is contents[name]), None)
+        return there if there is not None else _parsed(contents[name], _show(folder / name), before)
 
     old, previous = read("trusted"), read("previous")
     new = read("unsigned", previous)

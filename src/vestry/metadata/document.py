@@ -101,7 +101,7 @@ class LargeDocument(Document):
             "version": version,
             "expires": expires,
         }
-        values |= {"extra": extra, "left": left, "pieces": pieces, "steps": {}}
+        values |= {"extra": extra, "left": left, "pieces": pieces, "steps": {}, "verdicts": {}}
         for name, value in values.items():
             object.__setattr__(self, name, value)
 
@@ -109,6 +109,8 @@ class LargeDocument(Document):
     pieces: tuple[bytes | crowd.Run, ...]
     steps: dict[tuple[int, tuple[str, ...]], following.Steps]
     """What lies between the crowd of another document, by its identity, and this one's."""
+    verdicts: dict[tuple[Key, str], bool]
+    """Whether signatures (hex) hold over it, as far as they were verified."""
 
     @cached_property
     def _whole(self) -> dict[str, Any]:
@@ -202,6 +204,7 @@ class LargeDocument(Document):
             )
         made = LargeDocument(raw, left, pieces, chosen, self.type, self.version, self.expires, self.extra)
         made.steps.update(self.steps)
+        made.verdicts.update(self.verdicts)
         if "_digest" in self.__dict__:
             made.__dict__["_digest"] = self._digest  # of the same signed part
         return made
