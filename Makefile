@@ -3,14 +3,15 @@
 #   make test       all tests          make lint    style, types and floors
 #   make bench      ratios against peers, measured in one run
 #   make fuzz       hostile input at every door, for ten minutes of CPU
-#   make faults   a ceremony cut or failing at every system call, for some thirty minutes
+#   make faults     a ceremony cut or failing at every system call, for some thirty minutes
 #   make kit        a folder for a stick, for machines without a network, in dist/
+#   make image      a live system that boots into Vestry, in dist/; image-test starts it in QEMU
 #   make lock       resolve the dependencies anew and write requirements/*.lock
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help rehearse test lint bench fuzz faults kit lock system clean
+.PHONY: help rehearse test lint bench fuzz faults kit image image-test lock system clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -21,7 +22,7 @@ WORKERS ?= auto
 TUF_JS := tests/clients/tuf_js
 
 help:
-	@sed -n '2,8s/^#   /  /p' Makefile
+	@sed -n '2,9s/^#   /  /p' Makefile
 
 # The environment, from nothing. Debian ships Python without ensurepip, so this is the one step that may need a package.
 $(BIN)/pip:
@@ -103,6 +104,22 @@ faults: $(VENV)/.dev $(VENV)/.vestry
 
 kit: $(VENV)/.dev $(VENV)/.vestry
 	@$(BIN)/python kit/build.py
+
+# From Debian's archive as this machine has it; make image SNAPSHOT=20261101T000000Z takes that day's, as anyone can.
+IMAGE_TOOLS := debian-archive-keyring grub-common grub-efi-amd64-bin grub-pc-bin mmdebstrap mtools squashfs-tools uidmap xorriso
+image: $(VENV)/.dev $(VENV)/.vestry
+	@$(call tools,mmdebstrap mksquashfs grub-mkrescue xorriso mformat,$(IMAGE_TOOLS))
+	@$(BIN)/python kit/image.py $(if $(SNAPSHOT),--snapshot $(SNAPSHOT))
+
+image-test: $(VENV)/.dev $(VENV)/.vestry
+	@$(call tools,qemu-system-x86_64 mformat,qemu-system-x86 mtools)
+	$(BIN)/pytest -v -s -n 0 tests/image/boot.py
+
+# $(1) programs, $(2) the packages that bring them: installed where that is allowed, else named.
+tools = for tool in $(1); do command -v $$tool >/dev/null && continue; \
+	  if [[ $$(id -u) -eq 0 ]]; then apt-get update -qq; DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(2); break; \
+	  else echo "$$tool is missing: sudo apt-get install $(2)" >&2; exit 2; fi; \
+	done
 
 # Hashes of every file of each release, for any platform and Python from 3.11 on; no address of any index.
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \

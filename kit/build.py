@@ -53,12 +53,16 @@ def main() -> int:
         return 2
     if _git("status", "--porcelain"):
         print("kit: what is not committed is not in it", file=sys.stderr)
-    digest = hashlib.sha256((made / _SUMS).read_bytes()).hexdigest()
     print(f"{made}\n\nSHA-256 of its {_SUMS}; whoever builds the same commit reads the same:")
+    read_aloud(sha256(made / _SUMS))
+    return 0
+
+
+def read_aloud(digest: str) -> None:
+    """Print a SHA-256, in hex, as people compare it: in groups of four, and as words."""
     spoken, written = words(digest), group_hex(digest)
     print(*("  " + " ".join(written[at : at + 8]) for at in range(0, len(written), 8)), sep="\n")
     print(*("  " + " ".join(spoken[at : at + 4]) for at in range(0, len(spoken), 4)), sep="\n")
-    return 0
 
 
 class Trouble(Exception):
@@ -73,12 +77,17 @@ def commit(name: str) -> Commit:
     return Commit(found, when, archive)
 
 
+def unpack(source: Commit, into: Path) -> Path:
+    """Write the commit's tree to the folder `into`, and return it."""
+    with tarfile.open(fileobj=BytesIO(source.archive)) as archive:
+        archive.extractall(into, filter="data")
+    return into
+
+
 def build(source: Commit, into: Path) -> Path:
     """Make the kit's folder below `into`, anew if it is there, and return it."""
     with tempfile.TemporaryDirectory() as temporary:
-        tree = Path(temporary) / "tree"
-        with tarfile.open(fileobj=BytesIO(source.archive)) as archive:
-            archive.extractall(tree, filter="data")
+        tree = unpack(source, Path(temporary) / "tree")
         wheels = Path(temporary) / "wheels"
         own = _own_wheel(tree, source.time, wheels)
         version = own.name.split("-")[1]
@@ -134,12 +143,12 @@ def _lock(tree: Path, own: Path) -> str:
     """The lock that the installer holds every wheel against, Vestry's own among them."""
     runtime = (tree / "requirements" / "runtime.lock").read_text()
     version = own.name.split("-")[1]
-    return f"{runtime.rstrip()}\nvestry=={version} \\\n    --hash=sha256:{_sha256(own)}\n"
+    return f"{runtime.rstrip()}\nvestry=={version} \\\n    --hash=sha256:{sha256(own)}\n"
 
 
 def _sums(kit: Path) -> str:
     files = sorted(p.relative_to(kit).as_posix() for p in kit.rglob("*") if p.is_file())
-    return "".join(f"{_sha256(kit / name)}  {name}\n" for name in files)
+    return "".join(f"{sha256(kit / name)}  {name}\n" for name in files)
 
 
 def _settle(kit: Path, time: int) -> None:
@@ -159,7 +168,8 @@ def _copy(source: Path, target: Path) -> None:
         raise Trouble(f"the commit has no {source.name}")
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
