@@ -8,7 +8,7 @@ import pytest
 
 from vestry.machine import isolation
 
-pytest_plugins = ["nss", "people", "virtual_yubikey.bench"]
+pytest_plugins = ["nss", "people", "sticks", "virtual_yubikey.bench"]
 
 
 @pytest.fixture(autouse=True)

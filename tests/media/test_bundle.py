@@ -16,7 +16,7 @@ import pytest
 from holders import Holder, first_root, holder, next_root, signed
 
 from vestry.errors import InputRejected, NotTrusted, Refused, VestryError
-from vestry.media import bundle, drives
+from vestry.media import arrivals, bundle, drives
 from vestry.media.bundle import Bundle
 from vestry.metadata.document import Document, Signature
 
@@ -172,7 +172,10 @@ def test_what_does_not_verify_is_set_aside_and_reported(made: Bundle, people: li
         (other.path / "signatures" / f"{s.keyid}.json").write_text(json.dumps({"keyid": s.keyid, "sig": s.sig}))
     result = bundle.collect(made, [bundle.open_bundle(other.path)])
     assert result.added == (people[0].key.keyid,)
-    assert {(k, w.split()[0]) for k, _, w in result.set_aside} == {(mallory.keyid, "no"), (people[1].key.keyid, "the")}
+    assert {(a.keyid, a.why.split()[0]) for a in result.set_aside} == {
+        (mallory.keyid, "no"),
+        (people[1].key.keyid, "the"),
+    }
     assert len(bundle.open_bundle(made.path).signatures) == 1
 
 
@@ -185,11 +188,11 @@ def test_a_bundle_of_another_document_is_not_collected(made: Bundle, rotation: B
 def test_signatures_in_a_plain_folder(made: Bundle, people: list[Holder]) -> None:
     """Some holders send back one file, not a bundle."""
     other = bundle.add_signature(copy(made, "other"), people[0].sign(made.document))
-    pair = (people[0].key.keyid, other.signatures[0].sig)
-    assert bundle.signatures_in(other.path) == (pair,)
-    assert bundle.signatures_in(other.path / "signatures") == (pair,)
+    made_elsewhere = other.signatures[0]
+    assert arrivals.signatures_in(other.path) == (made_elsewhere,)
+    assert arrivals.signatures_in(other.path / "signatures") == (made_elsewhere,)
     with pytest.raises(InputRejected):
-        bundle.signatures_in(other.path / "unsigned")
+        arrivals.signatures_in(other.path / "unsigned")
 
 
 def test_an_export_is_a_bundle(made: Bundle, people: list[Holder], tmp_path: Path) -> None:

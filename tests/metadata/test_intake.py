@@ -254,7 +254,7 @@ def test_a_file_that_cannot_be_opened(tmp_path: Path, monkeypatch: pytest.Monkey
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr(os, "open", failing)
-    with pytest.raises(MediumTrouble, match="cannot open: Input/output error"):
+    with pytest.raises(MediumTrouble, match="can't be read: Input/output error"):
         read_file(path, limit=10)
 
 

@@ -211,9 +211,13 @@ class DestroyStep(Step):
     roles: tuple[str, ...] = ()
 
 
+DRIVE = "drive"
+
+
 @dataclass(frozen=True)
 class ExportStep(Step):
-    """Write to a medium: ``online`` the signed metadata, ``all`` everything but secrets."""
+    """Write to a medium: ``online`` the signed metadata, ``all`` everything but secrets. `to` is the folder that is
+    suggested, or `DRIVE`: then people choose among the drives that are here."""
 
     what: Literal["online", "all"] = "online"
     to: str = "export"

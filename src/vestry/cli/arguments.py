@@ -311,9 +311,13 @@ def _collect(p: argparse.ArgumentParser) -> None:
     p.add_argument("others", nargs="+", metavar="FROM", help="bundles that came back, or signatures by themselves")
 
 
+def _drives(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--wait", action="store_true", help="until one is inserted")
+
+
 def _export(p: argparse.ArgumentParser) -> None:
     p.add_argument("bundle", metavar="BUNDLE", help="the bundle to write")
-    p.add_argument("to", metavar="DEST", help="a drive or folder")
+    p.add_argument("to", nargs="?", metavar="DEST", help="a drive or folder (default: one of the drives that are here)")
     p.add_argument("--signed", action="store_true", help="write the signed document instead, once thresholds are met")
     p.add_argument(
         "--as",
@@ -342,10 +346,22 @@ FORMATS = ("rstuf-bootstrap", "rstuf-update", "rstuf-sign", "tuf-on-ci", "go-tuf
 
 
 def _import(p: argparse.ArgumentParser) -> None:
-    p.add_argument("source", metavar="FROM", help="a drive or folder that holds a bundle")
+    p.add_argument(
+        "source",
+        nargs="?",
+        metavar="FROM",
+        help="a drive or folder that holds a bundle, or a .zip, .tar or .tar.gz (default: one of the drives here)",
+    )
     p.add_argument("to", metavar="DEST", help="the bundle to make, or to add signatures to")
     p.add_argument(
         "--delegator", metavar="FILE", help="who signs what another system sent: the root before, or what delegates"
+    )
+    p.add_argument(
+        "--known",
+        metavar="FILE|REPOSITORY",
+        action="append",
+        default=[],
+        help="metadata that is published already, its root among it; what it has gone past is refused; repeatable",
     )
 
 
@@ -392,6 +408,7 @@ _FILL: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "verify": _verify,
     "compare": _compare,
     "collect": _collect,
+    "drives": _drives,
     "export": _export,
     "import": _import,
     "qr": _qr,

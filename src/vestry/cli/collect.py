@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 
 from vestry.cli import output
-from vestry.cli.documents import open_bundle, open_source
+from vestry.cli.documents import open_bundle
 from vestry.errors import ExitStatus
-from vestry.media import bundle, entries, signatures
+from vestry.media import arrivals, aside, bundle, entries, signatures
 from vestry.media.bundle import Bundle, Collected
 from vestry.media.services import returned
 from vestry.metadata.document import Signature
@@ -24,11 +24,10 @@ def run(args: argparse.Namespace) -> int:
     for path in paths:
         found = _loose(path) if _is_loose(path) else returned.signatures_for(into, path)
         if found is None:
-            others.append(open_source(str(path)))
+            others.append(arrivals.open_bundle(path))
         loose += [(signature, printable(str(path), 200)) for signature in found or ()]
     collected = bundle.collect(into, others, loose)
-    report(collected, args.json)
-    return int(ExitStatus.DOES_NOT_HOLD if collected.set_aside else ExitStatus.DONE)
+    return finish(collected, args.json)
 
 
 def _is_loose(path: Path) -> bool:
@@ -45,17 +44,24 @@ def _loose(path: Path) -> list[Signature]:
     return [signatures.read(file) for file in files]
 
 
-def report(collected: Collected, as_json: bool) -> None:
+def finish(collected: Collected, as_json: bool) -> int:
+    """Keep what was set aside, tell everything; 1 where a signature was set aside."""
+    aside.keep(collected.set_aside, aside.beside(collected.bundle.path))
+    _report(collected, as_json)
+    return int(ExitStatus.DOES_NOT_HOLD if collected.set_aside else ExitStatus.DONE)
+
+
+def _report(collected: Collected, as_json: bool) -> None:
     """What was added, was known, was set aside, and what is still missing."""
     found = collected.bundle
     if as_json:
-        aside = [{"keyid": keyid, "from": where, "why": why} for keyid, where, why in collected.set_aside]
+        left = [{"keyid": one.keyid, "from": one.where, "why": one.why} for one in collected.set_aside]
         output.emit(
             {
                 "bundle": str(found.path),
                 "added": list(collected.added),
                 "known": list(collected.known),
-                "set_aside": aside,
+                "set_aside": left,
                 "thresholds": [t.to_dict() for t in found.tallies()],
             }
         )
@@ -64,8 +70,10 @@ def report(collected: Collected, as_json: bool) -> None:
         output.line(f"added      {keyid}  {holder(found, keyid)}".rstrip())
     for keyid in collected.known:
         output.line(f"known      {keyid}  {holder(found, keyid)}".rstrip())
-    for keyid, where, why in collected.set_aside:
-        output.line(f"set aside  {keyid}  {why} ({where})")
+    for one in collected.set_aside:
+        output.line(f"set aside  {printable(one.keyid, 80)}  {one.why} ({one.where})")
+    if collected.set_aside:
+        output.narrate(f"What was set aside is kept in {printable(str(aside.beside(found.path)), 200)}")
     for count in found.tallies():
         output.line(count.sentence)
 

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from vestry.errors import InputRejected
-from vestry.media import archive, bundle, evidence
+from vestry.media import bundle, evidence
+from vestry.media.arrivals import bundle_folder
 from vestry.media.bundle import Bundle
 from vestry.metadata import document, intake, layout
 from vestry.metadata.document import Document
@@ -126,36 +127,9 @@ def _certified(raw: bytes, where: str) -> Given:
     return Given(Key.from_spki(seen.spki, where=where), certificates.pem(der), seen.line(datetime.now(UTC)))
 
 
-def bundle_folder(path: Path) -> Path | None:
-    """The bundle that `path` is, or the one bundle in it, as on a drive; None where there is no bundle.
-
-    Raises:
-        InputRejected: several bundles lie in it.
-    """
-    if (path / "bundle.json").is_file():
-        return path
-    if not path.is_dir():
-        return None
-    inside = sorted(p.parent for p in path.glob("*/bundle.json"))
-    if len(inside) > 1:
-        raise InputRejected(
-            f"{len(inside)} bundles lie here",
-            where=printable(str(path), 200),
-            do=f"name one of them, for example {printable(str(inside[0]), 200)}",
-            code="E-BUNDLE-WHICH",
-        )
-    return inside[0] if inside else None
-
-
 def open_bundle(text: str) -> Bundle:
     """The bundle at `text`."""
     return bundle.open_bundle(bundle_folder(Path(text)) or Path(text))
-
-
-def open_source(text: str) -> Bundle:
-    """The bundle that came: in a folder, on a drive, or in an archive."""
-    path = Path(text)
-    return bundle.of_files(archive.read(path), path) if path.is_file() else open_bundle(text)
 
 
 def named_inputs(pairs: Sequence[str], option: str = "--input") -> Mapping[str, Path]:

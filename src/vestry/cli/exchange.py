@@ -104,8 +104,7 @@ def _create(pending: Pending, found: Incoming, place: Path, as_json: bool) -> bo
             f"{printable(made.role, 40)} v{doc.version} is in {printable(str(made.path), 200)}, digest:",
             *output.digest_lines(doc.digest),
         )
-    collect.report(collected, as_json)
-    return bool(collected.set_aside)
+    return collect.finish(collected, as_json) != ExitStatus.DONE
 
 
 def _holders(pending: Pending) -> Mapping[str, str]:

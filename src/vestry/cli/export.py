@@ -6,30 +6,46 @@ import argparse
 from collections.abc import Mapping
 from pathlib import Path
 
+from vestry.ceremony import choosing
 from vestry.cli import exchange, output
 from vestry.cli.documents import open_bundle
-from vestry.errors import ExitStatus, Refused
+from vestry.cli.drives import farewell
+from vestry.errors import ExitStatus, Refused, Stopped
 from vestry.media import bundle, drives, entries, names
 from vestry.media.bundle import Bundle
+from vestry.plain.prompts import Prompts
 from vestry.text import printable
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write, sync, read back, compare."""
+    """Write, sync, read back, compare; onto a drive that a person chooses where none is named."""
     opened = open_bundle(args.bundle)
-    to = Path(args.to)
+    files = _signed(opened) if args.signed else opened.contents()
+    to = Path(args.to) if args.to is not None else chosen(need=sum(map(len, files.values())))
     if args.form:
         return exchange.write(opened, to, args)
-    if args.signed:
-        written = drives.export(_signed(opened), to)
-    else:
+    if not args.signed:
         to = place(opened, to)
-        written = drives.export(opened.contents(), to)
+    written = drives.export(files, to)
     if args.json:
         output.emit({"to": str(to), "files": dict(written)})
     else:
         output.line(f"{len(written)} files written to {printable(str(to), 200)}, read back and equal")
+        output.narrate(*farewell(to))
     return int(ExitStatus.DONE)
+
+
+def chosen(*, need: int | None) -> Path:
+    """Where the drive that a person chooses is mounted.
+
+    Raises:
+        Stopped: they would rather name a folder.
+    """
+    front = Prompts()
+    drive = choosing.choose(front.ask, front, need=need, otherwise="stop here, and name a folder")
+    if drive is None or drive.mounted is None:
+        raise Stopped("stopped; nothing was read or written", do="name the folder on the command line")
+    return drive.mounted
 
 
 def place(opened: Bundle, to: Path) -> Path:

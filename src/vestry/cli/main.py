@@ -27,6 +27,7 @@ VERBS = {
     "verify": "check signatures, thresholds and chains",
     "compare": "a repository's metadata with a last good snapshot",
     "collect": "gather signatures from bundles that came back",
+    "drives": "which sticks, cards and discs are here",
     "export": "write a bundle to a drive, and read it back",
     "import": "take a bundle from a drive",
     "qr": "a bundle or signature as QR codes, and back",

@@ -16,9 +16,10 @@ from vestry.ceremony.conductor import software
 from vestry.ceremony.dialogue import Secret
 from vestry.ceremony.drill import Drill, Proved
 from vestry.cli import output, sources
-from vestry.cli.documents import bundle_folder, read_document
+from vestry.cli.documents import read_document
 from vestry.errors import ExitStatus, InputRejected, VestryError
 from vestry.media import bundle, drives
+from vestry.media.arrivals import bundle_folder
 from vestry.metadata import document
 from vestry.metadata.keys import Key
 from vestry.metadata.wording import owner

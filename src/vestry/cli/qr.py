@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
 from vestry.cli import collect, import_, output
-from vestry.cli.documents import bundle_folder
-from vestry.errors import ExitStatus, InputRejected, Refused, VestryError
+from vestry.errors import ExitStatus, InputRejected, Refused
 from vestry.media import bundle, drives, entries, qr, qr_cargo, qr_scan, qr_text, qr_transfer, signatures
+from vestry.media.arrivals import bundle_folder
 from vestry.media.qr_transfer import Receiver
 from vestry.metadata import intake
 from vestry.metadata.document import Signature
@@ -159,14 +158,11 @@ def _not_one(receiver: Receiver) -> InputRejected:
 
 
 def _take_bundle(files: Mapping[str, bytes], name: str, to: Path, as_json: bool) -> int:
-    with tempfile.TemporaryDirectory(prefix="vestry-") as folder:
-        try:
-            drives.export(files, Path(folder))
-            source = bundle.open_bundle(Path(folder))
-        except VestryError as error:
-            error.where = error.where.replace(folder, f"transfer {name}")
-            raise
-        return import_.take(replace(source, path=Path(f"transfer {name}")), to, as_json)
+    # The sums of a bundle stay behind when it is shown, since they follow from its files.
+    whole = {**files, drives.SUMS: drives.sums(files)}
+    where = Path(f"transfer {name}")
+    entries.check(whole, where)
+    return import_.take(bundle.of_files(whole, where), to, as_json)
 
 
 def _take_file(files: Mapping[str, bytes], to: Path, as_json: bool) -> int:
@@ -181,8 +177,7 @@ def _take_signatures(found: list[Signature], to: Path, as_json: bool) -> int:
     there = bundle_folder(to)
     if there is not None:
         collected = bundle.collect(bundle.open_bundle(there), loose=[(s, "a QR code") for s in found])
-        collect.report(collected, as_json)
-        return int(ExitStatus.DOES_NOT_HOLD if collected.set_aside else ExitStatus.DONE)
+        return collect.finish(collected, as_json)
     targets = [to / f"{s.keyid}.json" for s in found]
     if len(set(targets)) < len(targets):
         raise InputRejected(

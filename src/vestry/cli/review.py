@@ -11,10 +11,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from vestry.cli import output
-from vestry.cli.documents import GivenKeys, bundle_folder, given_keys, read_for_review
+from vestry.cli.documents import GivenKeys, given_keys, read_for_review
 from vestry.cli.run import screen_here
 from vestry.errors import ExitStatus, InputRejected
 from vestry.media import bundle
+from vestry.media.arrivals import bundle_folder
 from vestry.media.bundle import Bundle
 from vestry.media.drives import write_file
 from vestry.metadata import layout

@@ -11,10 +11,11 @@ from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
 from vestry.cli import output
-from vestry.cli.documents import bundle_folder, read_document, read_given
+from vestry.cli.documents import read_document, read_given
 from vestry.cli.review import of_bundle
 from vestry.errors import InputRejected, NotTrusted
 from vestry.media import bundle, description
+from vestry.media.arrivals import bundle_folder
 from vestry.media.lineage import Beside, Given, Lineage, role_of, trace
 from vestry.metadata import intake
 from vestry.metadata.document import Document

@@ -9,10 +9,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from vestry.cli import output, verify_drill
-from vestry.cli.documents import NO_KEYS, GivenKeys, bundle_folder, given_keys, read_for_review
+from vestry.cli.documents import NO_KEYS, GivenKeys, given_keys, read_for_review
 from vestry.cli.review import decided_by, of_bundle, of_files, only_layouts
 from vestry.errors import ExitStatus, InputRejected
 from vestry.media import bundle, repository
+from vestry.media.arrivals import bundle_folder
 from vestry.media.repository import Link
 from vestry.media.services import project
 from vestry.metadata import layout

@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from vestry.errors import InputRejected, NotTrusted, Refused
-from vestry.media import description, drives, entries, evidence, fitting, names, signatures
+from vestry.media import description, drives, entries, evidence, fitting, names, signatures, standing
+from vestry.media.aside import SetAside
 from vestry.media.description import Description
 from vestry.metadata import document, intake
 from vestry.metadata.document import Document, Signature
@@ -96,12 +97,12 @@ class Bundle:
 
 @dataclass(frozen=True)
 class Collected:
-    """What `collect` did: key ids added and already there, and what was set aside as (key id, from, why)."""
+    """What `collect` did: key ids added and already there, and what was set aside."""
 
     bundle: Bundle
     added: tuple[str, ...]
     known: tuple[str, ...]
-    set_aside: tuple[tuple[str, str, str], ...]
+    set_aside: tuple[SetAside, ...]
 
 
 def files(
@@ -129,17 +130,6 @@ def files(
     found |= {signatures.name(s.keyid): signatures.encode(s) for s in signed.signatures}
     found |= {evidence.name(keyid): text.encode() for keyid, text in (certificates or {}).items()}
     return found | {drives.SUMS: drives.sums(found)}
-
-
-def signatures_in(folder: Path) -> tuple[tuple[str, str], ...]:
-    """(key id, signature in hex) of every signature in a bundle, or in a folder of signature files; none is judged.
-
-    Raises:
-        InputRejected: neither a bundle nor a folder of signature files, or something in it is malformed.
-    """
-    if (folder / "bundle.json").exists():
-        return tuple((s.keyid, s.sig) for s in open_bundle(folder).signatures)
-    return tuple((s.keyid, s.sig) for s in map(signatures.read, entries.signature_files(folder).values()))
 
 
 def create(
@@ -279,12 +269,12 @@ def collect(bundle: Bundle, others: Iterable[Bundle] = (), loose: Iterable[tuple
     """
     added: list[str] = []
     known: list[str] = []
-    aside: list[tuple[str, str, str]] = []
+    aside: list[SetAside] = []
     valid = {s.keyid for s in bundle.signed_document().signatures}
     for signature, where, certificates in _came(bundle, others, loose):
         why = problem(bundle.authorities(), signature, bundle.document)
         if why:
-            aside.append((signature.keyid, where, why))
+            aside.append(SetAside(signature, where, why))
         elif signature.keyid in valid:
             known.append(signature.keyid)
         else:
@@ -300,13 +290,7 @@ def _came(
     """Signatures that came back, each with where from, and what vouches for its key."""
     for other in others:
         where = printable(str(other.path), 200)
-        if (other.role, other.document.digest) != (bundle.role, bundle.document.digest):
-            raise InputRejected(
-                f"this bundle holds {printable(other.role, 40)} v{other.document.version} with another digest",
-                where=where,
-                do="collect bundles of one document only",
-                code="E-BUNDLE-OTHER",
-            )
+        standing.check_same(other, bundle)
         yield from ((s, where, other.certificates.get(s.keyid, "")) for s in other.signatures)
     yield from ((s, where, "") for s, where in loose)
 

@@ -1,7 +1,8 @@
 """Removable media: write, sync, read back past the cache, compare.
 
-A drive is pulled too early, is full, or lies. So files appear under temporary names, are synced, renamed, and read
-back from the medium; ``SHA256SUMS`` goes last. Where it is missing, what is there is not a whole export.
+A drive is pulled too early, is full, or lies. So files appear under temporary names, are synced, renamed, and, once all
+are there, read back from the medium; ``SHA256SUMS`` gets its name last. Where it is missing, what is there is not a
+whole export.
 """
 
 from __future__ import annotations
@@ -47,8 +48,9 @@ def sums(files: Mapping[str, bytes]) -> bytes:
 def export(files: Mapping[str, bytes], to: Path) -> Mapping[str, str]:
     """Write `files` (names relative to `to`, parts separated by ``/``) and ``SHA256SUMS``, unless it is among them.
 
-    Every file is read back from the medium and compared before ``SHA256SUMS`` is written; an older ``SHA256SUMS`` is
-    removed first. Other files in `to` stay as they are. Doing it again gives the same result.
+    All files are read back from the medium and compared when the last of them is written, since a drive of a forged
+    size writes over the first ones then; only after that does ``SHA256SUMS`` get its name. An older one is removed
+    first. Other files in `to` stay as they are. Doing it again gives the same result. All is synced when this returns.
 
     Returns:
         Names of `files` mapped to the SHA-256 of what was read back, in hex.
@@ -60,14 +62,26 @@ def export(files: Mapping[str, bytes], to: Path) -> Mapping[str, str]:
     names.check(files)
     if any(name.split("/")[0] == SUMS and name != SUMS for name in files):
         raise InputRejected(f"{SUMS} is a file, not a folder", where=printable(str(to)), code="E-NAME")
+    listing = files.get(SUMS) or sums(files)
     with _translated(to):
         to.mkdir(parents=True, exist_ok=True)
-        _room_for(files, to)
+        _room_for({**files, SUMS: listing}, to)
         _remove(to / SUMS)
-        digests = {name: _write(to, name, data) for name, data in files.items() if name != SUMS}
-        digest = _write(to, SUMS, files.get(SUMS) or sums(files))
-    if SUMS in files:
-        digests[SUMS] = digest
+        for name, data in files.items():
+            if name != SUMS:
+                _make_folders(to, name)
+                _place(to / name, data)
+        last = _temporary(to / SUMS, listing)
+        try:
+            digests = {name: _compared(to / name, data) for name, data in files.items() if name != SUMS}
+            digests[SUMS] = _compared(last, listing)
+            last.replace(to / SUMS)
+        except BaseException:
+            with suppress(OSError):  # the first error is the one to tell
+                last.unlink()
+            raise
+        _sync_folder(to)
+        _compared(to / SUMS, listing)
     return {name: digests[name] for name in files}
 
 
@@ -123,10 +137,24 @@ def _translated(where: Path) -> Iterator[None]:
 
 
 def _room_for(files: Mapping[str, bytes], to: Path) -> None:
-    free = os.statvfs(to)
-    need = sum(len(data) for data in files.values())
-    if free.f_bavail * free.f_frsize < need:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    """Each new file lies beside the one that it replaces for a moment."""
+    drive = os.statvfs(to)
+    if drive.f_flag & os.ST_RDONLY:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    def blocks(size: int) -> int:
+        return -(-size // drive.f_frsize)
+
+    new = [blocks(len(data)) for data in files.values()]
+    freed = sum(blocks((to / name).lstat().st_size) for name in files if os.path.lexists(to / name))
+    need, free = (sum(new) - freed + max(new)) * drive.f_frsize, drive.f_bavail * drive.f_frsize
+    if free < need:
+        raise MediumTrouble(
+            f"the drive is full: {free:,} bytes are free, and {need:,} are needed",
+            where=printable(str(to), 200),
+            do="make room or take a larger one; nothing was written",
+            code="E-DRIVE-FULL",
+        )
 
 
 def _remove(path: Path) -> None:
@@ -135,27 +163,27 @@ def _remove(path: Path) -> None:
         _sync_folder(path.parent)
 
 
-def _write(to: Path, name: str, data: bytes) -> str:
-    path = to / name
-    for folder in reversed(path.relative_to(to).parents[:-1]):
+def _make_folders(to: Path, name: str) -> None:
+    for folder in reversed((to / name).relative_to(to).parents[:-1]):
         (to / folder).mkdir(exist_ok=True)
         if (to / folder).is_symlink():
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
         _sync_folder((to / folder).parent)
-    _place(path, data)
-    found = _read_back(path)
-    if found != hashlib.sha256(data).hexdigest():
-        _remove(path)
-        raise MediumTrouble(
-            "the drive gave back other bytes than were written",
-            where=printable(str(path), 200),
-            do="do not trust it; take another one",
-            code="E-DRIVE-LIES",
-        )
-    return found
 
 
 def _place(path: Path, data: bytes) -> None:
+    temporary = _temporary(path, data)
+    try:
+        temporary.replace(path)
+    except BaseException:
+        with suppress(OSError):  # the first error is the one to tell
+            temporary.unlink()
+        raise
+    _sync_folder(path.parent)
+
+
+def _temporary(path: Path, data: bytes) -> Path:
+    """Write and sync the file that is to become `path`."""
     if path.is_dir():
         raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
     # The stem alone may be long; FAT allows 255 characters and export's names leave room for this.
@@ -170,12 +198,26 @@ def _place(path: Path, data: bytes) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        temporary.replace(path)
     except BaseException:
         with suppress(OSError):  # the first error is the one to tell
             temporary.unlink()
         raise
-    _sync_folder(path.parent)
+    return temporary
+
+
+def _compared(path: Path, data: bytes) -> str:
+    """SHA-256 of what the medium gives back, which is `data`; a file that is something else is removed."""
+    found = _read_back(path)
+    if found != hashlib.sha256(data).hexdigest():
+        with suppress(OSError):
+            _remove(path)
+        raise MediumTrouble(
+            "the drive gave back other bytes than were written",
+            where=printable(str(path), 200),
+            do="do not trust it; take another one",
+            code="E-DRIVE-LIES",
+        )
+    return found
 
 
 def _sync_folder(folder: Path) -> None:
@@ -192,9 +234,13 @@ def _sync_folder(folder: Path) -> None:
 
 def _read_back(path: Path) -> str:
     """SHA-256 of what the medium holds: around the page cache where it can be, else after asking to drop it."""
-    # Not every file system reads directly, and some accept the flag and refuse the read.
-    with suppress(OSError):
+    try:
         return _digest(path, getattr(os, "O_DIRECT", 0))
+    except OSError as error:
+        # Not every file system reads directly, and some accept the flag and refuse the read. Any other error is the
+        # drive's own, and must not be hidden by what the cache still has.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
     return _digest(path, 0)
 
 

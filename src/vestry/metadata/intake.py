@@ -48,7 +48,7 @@ def read_file(path: Path, *, limit: int) -> bytes:
         try:
             data = file.read(limit + 1)
         except OSError as error:
-            raise MediumTrouble(f"cannot read: {error.strerror}", where=where) from error
+            raise _unreadable(error, where) from error
     if len(data) > limit:
         raise _too_large(len(data), limit, where)
     return data
@@ -74,7 +74,7 @@ def open_file(path: Path) -> BinaryIO:
             raise _link(where) from None
         if error.errno == errno.ENAMETOOLONG:
             raise InputRejected("no file can have so long a name", where=where) from None
-        raise MediumTrouble(f"cannot open: {error.strerror}", where=where) from error
+        raise _unreadable(error, where) from error
     file = os.fdopen(fd, "rb")
     try:
         _regular(os.fstat(fd), where)
@@ -89,6 +89,15 @@ def _regular(found: os.stat_result, where: str) -> None:
         raise _link(where)
     if not stat.S_ISREG(found.st_mode):
         raise InputRejected("it is not a regular file", where=where, do="name a file")
+
+
+def _unreadable(error: OSError, where: str) -> MediumTrouble:
+    return MediumTrouble(
+        f"this file can't be read: {error.strerror}",
+        where=where,
+        do="check the drive, or take another copy",
+        code="E-DRIVE-ERROR",
+    )
 
 
 def _link(where: str) -> InputRejected:

@@ -182,9 +182,10 @@ def _destroy(script: Script, step: s.DestroyStep, _o: Outlook | None, _i: int) -
 
 def _export(_: Script, step: s.ExportStep, _o: Outlook | None, _i: int) -> Iterator[Work]:
     what = {"online": "the signed metadata", "all": "everything but secrets"}[step.what]
+    suggested = f"The script suggests the folder {step.to}."
     yield Work(
         f"Write {what} to a medium; see that it is read back and equal.",
-        (f"The script suggests the folder {step.to}.",),
+        ("The drive is chosen among those that are here." if step.to == s.DRIVE else suggested,),
         (("medium", ""), ("folder", ""), ("files", "short"), ("bag number", "")),
     )
 

@@ -263,7 +263,7 @@ class CeremonyScreen(Screen[None]):
             if self._pane.digest:
                 keys.append(key("F3", "digest and QR"))
         elif self._cancel is not None:
-            keys.append(key("F8", "stop waiting for the token"))
+            keys.append(key("F8", "stop waiting"))
         keys.append(key("Esc", "stop here"))
         return packed(keys, width)
 

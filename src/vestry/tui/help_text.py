@@ -143,6 +143,11 @@ TEXTS: Mapping[str, Help] = {
         "The name of the medium, and who takes it.",
         "If writing fails, use another medium; an incomplete copy is never taken for a whole one.",
     ),
+    "drive": Help(
+        "The medium that what was signed leaves on. Its line goes into the transcript.",
+        "Label, size and serial number, compared with what is printed on it.",
+        "If it is not listed, mount it and look again; if it is read-only, open its write lock.",
+    ),
     "import": Help(
         "Signatures made elsewhere are verified here against this draft, one by one.",
         "Whose signatures they are, and how they came.",
