@@ -21,10 +21,10 @@ HASHES = {"256": hashes.SHA256(), "384": hashes.SHA384(), "512": hashes.SHA512()
 INTENTS = ("initialise_intended", "generate_intended", "signature_intended", "destroy_intended", "seal_intended")
 ANSWERS = ("token_initialised", "key_generated", "signature_added", "key_destroyed", "sealed")
 ANY_TIME = ("resumed", "trouble_met", "exception_noted", "clock_stated", "clock_answered")
-SIGNED = ("signature_added", "signature_imported")
-INPUTS = "online online public_key sha256|predecessor root from from_sha256|anchors attestation anchors sha256"
-BROKEN = Exception  # whatever a forged value trips is a failure, not the end
-SAID = []
+SIGNED, SAID, BROKEN = ("signature_added", "signature_imported"), [], Exception  # a forged value may trip anything
+INPUTS = "online online public_key sha256|predecessor root from from_sha256|targets targets from from_sha256|"
+INPUTS += "bins bins from from_sha256|anchors attestation anchors sha256|good snapshot good good_sha256|"
+INPUTS += "now snapshot now now_sha256"
 
 
 def must(holds, what):

@@ -6,6 +6,8 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -24,6 +26,7 @@ from tuf.ngclient import FetcherInterface, Updater
 from tests.people import People
 from vestry.ceremony import conductor, order, reading, transcript
 from vestry.ceremony.replay import compare_files, replay
+from vestry.cli.main import main
 from vestry.media import snapshot
 from vestry.metadata.document import Signature, read
 from vestry.metadata.keys import Key
@@ -199,6 +202,9 @@ def walked_to_the_end(world: World, tmp_path: Path, repository: Path, name: str)
     steps = list(replay(transcript.read(tmp_path / "c" / "transcript.jsonl")))
     assert [(s.recorded.n, s.why) for s in steps if s.verdict == "failed"] == []
     assert all(f.verdict == "recomputed" for f in compare_files(steps[-1].state, tmp_path / "c"))
+    verifier = repository / "tests" / "standalone_verifier.py"
+    found = subprocess.run([sys.executable, verifier, tmp_path / "c"], capture_output=True, text=True, check=False)
+    assert (found.returncode, "FAILED" in found.stdout) == (0, False), found.stdout
     return Walk(tmp_path / "c", tokens, online, people, state)
 
 
@@ -252,6 +258,18 @@ def refused(home: Path, www: Path) -> None:
     with pytest.raises(RepositoryError):
         fresh(home, www)
     assert json.loads((home / "timestamp.json").read_text())["signed"]["version"] == 3
+
+
+def test_compare_says_what_to_pin_and_what_the_thief_did(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    """Who fills in the blanks needs the digests, and the worst first to know what kind of day it is."""
+    assert main(["compare", str(world.good), str(world.now), "--json"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert told["counts"] == {"changed": 1, "vanished": 1, "appeared": 1}
+    assert told["good_sha256"] == hashlib.sha256(snapshot.listing(snapshot.open_snapshot(world.good))).hexdigest()
+    assert main(["compare", str(world.good), str(world.good)]) == 0
+    # Going back is what an attacker does who serves an old snapshot for a new one.
+    assert main(["compare", str(world.now), str(world.good), "--json"]) == 1
+    assert json.loads(capsys.readouterr().out.partition("{")[2].join(("{", "")))["counts"]["rolled-back"] >= 1
 
 
 @pytest.mark.parametrize("name", FULL)
