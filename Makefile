@@ -106,9 +106,9 @@ kit: $(VENV)/.dev $(VENV)/.vestry
 	@$(BIN)/python kit/build.py
 
 # From Debian's archive as this machine has it; make image SNAPSHOT=20261101T000000Z takes that day's, as anyone can.
-IMAGE_TOOLS := debian-archive-keyring grub-common grub-efi-amd64-bin grub-pc-bin mmdebstrap mtools squashfs-tools uidmap xorriso
+IMAGE_TOOLS := debian-archive-keyring faketime grub-common grub-efi-amd64-bin grub-pc-bin mmdebstrap mtools squashfs-tools uidmap xorriso
 image: $(VENV)/.dev $(VENV)/.vestry
-	@$(call tools,mmdebstrap mksquashfs grub-mkrescue xorriso mformat,$(IMAGE_TOOLS))
+	@$(call tools,mmdebstrap mksquashfs faketime grub-mkrescue xorriso mformat,$(IMAGE_TOOLS))
 	@$(BIN)/python kit/image.py $(if $(SNAPSHOT),--snapshot $(SNAPSHOT))
 
 image-test: $(VENV)/.dev $(VENV)/.vestry

@@ -16,6 +16,7 @@ import sys
 import tarfile
 import tempfile
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from email.parser import HeaderParser
 from pathlib import Path
 
@@ -24,7 +25,16 @@ import build as kit
 SUITE = "bookworm"
 _PUBLIC = "http://deb.debian.org"
 _SNAPSHOTS = "http://snapshot.debian.org/archive"
-_TOOLS = ("grub-common", "grub-efi-amd64-bin", "grub-pc-bin", "mmdebstrap", "mtools", "squashfs-tools", "xorriso")
+_TOOLS = (
+    "faketime",
+    "grub-common",
+    "grub-efi-amd64-bin",
+    "grub-pc-bin",
+    "mmdebstrap",
+    "mtools",
+    "squashfs-tools",
+    "xorriso",
+)
 _FIRST_MODULES = ("loop", "overlay", "squashfs")
 _FOLDER, _PROGRAM, _FILE = 0o40755, 0o100755, 0o100644
 
@@ -170,7 +180,10 @@ def _iso(folder: Path, image: Path, time: int) -> None:
     """For sticks and discs, old firmware (BIOS) and new (UEFI)."""
     for path in (*folder.rglob("*"), folder):
         os.utime(path, (time, time))
-    _run(["grub-mkrescue", f"--output={image}", str(folder), "--", "-volid", "VESTRY"])
+    # GRUB's tool names the image by the time of day, and takes no other from its user.
+    when = datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    call = ["env", "TZ=UTC", "faketime", "-f", when]
+    _run([*call, "grub-mkrescue", f"--output={image}", str(folder), "--", "-volid", "VESTRY"])
 
 
 def _read(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:

@@ -6,6 +6,7 @@ Not among the default tests, since it takes an image. The computer has a network
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import struct
 import subprocess
@@ -83,11 +84,11 @@ def test_there_is_no_network(machine: Machine) -> None:
 
 
 def test_preflight_stops_nothing(machine: Machine) -> None:
-    said = run(machine, "vestry preflight")
-    verdicts = {line.split()[0]: line.split()[1] for line in said.splitlines() if line[:1].isalpha()}
-    assert verdicts["network"] == verdicts["swap"] == verdicts["core"] == verdicts["user"] == "pass"
-    assert verdicts["software"] == verdicts["clock"] == verdicts["entropy"] == "pass"
+    checks = json.loads(run(machine, "vestry preflight --json"))["checks"]
+    verdicts = {name: check["verdict"] for name, check in checks.items()}
     assert "stop" not in verdicts.values()
+    # The stick of this test is plugged in, and what is in memory does not outlive a power cut: both are told.
+    assert {name for name, verdict in verdicts.items() if verdict != "pass"} <= {"usb", "folder"}
 
 
 def test_tokens_and_modules_are_there(machine: Machine) -> None:
