@@ -330,6 +330,14 @@ def test_bytes_that_were_damaged_are_refused_with_the_same_words(seed: int) -> N
         assert outcomes[0] == outcomes[1] == outcomes[2]
 
 
+def test_files_of_a_role_that_was_given_no_path_are_all_outside() -> None:
+    """Were the given paths only looked at where there are some, no file would be said to be outside of none."""
+    above = targets(1, 0)
+    roles(above).append(delegation("claimed", roles(above)[0]["keyids"][0], paths=[]))
+    old, new = targets(0, 12), targets(0, 12, version=2)
+    same(raw_of(old), raw_of(new), delegator=slowly(raw_of(above)))
+
+
 def test_the_crowd_is_left_out() -> None:
     """Without this, all of the above would hold for a quick way that never goes."""
     old = targets(50, 20)

@@ -280,7 +280,7 @@ class _Crowd:
                 return False
         if index.stopped:
             return False
-        for path in self._paths() if given else ():
+        for path in self._paths():
             if path.count(b"/") not in whole and not any(fits(kind, p, path.decode()) for kind, p in given):
                 return False
         return True
