@@ -87,7 +87,7 @@ def test_preflight_stops_nothing(machine: Machine) -> None:
     checks = json.loads(run(machine, "vestry preflight --json"))["checks"]
     verdicts = {name: check["verdict"] for name, check in checks.items()}
     assert "stop" not in verdicts.values()
-    # The stick of this test is plugged in, and what is in memory does not outlive a power cut: both are told.
+    # The stick of this test is plugged in, and what the ceremony's folder lies on can't be seen: both are told.
     assert {name for name, verdict in verdicts.items() if verdict != "pass"} <= {"usb", "folder"}
 
 
