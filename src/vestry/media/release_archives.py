@@ -122,7 +122,9 @@ def _end(archive: zipfile.ZipFile, file: BinaryIO, at: int) -> Iterator[Hit]:
     file.seek(length - _EOCD.size - len(archive.comment))
     found = _EOCD.unpack(file.read(_EOCD.size))
     size, start = found[5], found[6]
-    if start != 0xFFFFFFFF and found[0] == b"PK\x05\x06":
+    if found[0] != b"PK\x05\x06":
+        yield Hit("DIST-ARCHIVE", "", "bytes stand behind its end")
+    elif start != 0xFFFFFFFF:
         tail = length - _EOCD.size - len(archive.comment) - (start + size)
         if start != archive.start_dir or tail not in (0, _EOCD64 + _EOCD64_LOCATOR):
             yield Hit("DIST-ARCHIVE", "", "bytes stand before it or behind its directory")
