@@ -12,24 +12,21 @@ import sys
 import tomllib
 from pathlib import Path
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
 HASHES = {"256": hashes.SHA256(), "384": hashes.SHA384(), "512": hashes.SHA512(), "521": hashes.SHA512()}
-INTENTS = ("initialise_intended", "generate_intended", "signature_intended", "destroy_intended", "seal_intended")
-ANSWERS = ("token_initialised", "key_generated", "signature_added", "key_destroyed", "sealed")
-ANY_TIME = ("resumed", "trouble_met", "exception_noted", "clock_stated", "clock_answered")
-SIGNED, SAID, BROKEN = ("signature_added", "signature_imported"), [], Exception  # a forged value may trip anything
 INPUTS = "online online public_key sha256|predecessor root from from_sha256|targets targets from from_sha256|"
 INPUTS += "bins bins from from_sha256|anchors attestation anchors sha256|good snapshot good good_sha256|"
 INPUTS += "now snapshot now now_sha256"
+SAID, UNSHOWN, GAPS, BROKEN = [], [], [], Exception  # whatever a forged value trips is a failure, not the end
+written = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
 
-def must(holds, what):
-    """Note what does not hold, and go on to find the rest."""
-    SAID.extend(() if holds else (what,))
+def must(holds, what, sure=False):
+    """Note what does not hold, and go on. Where lines are withheld, only what is `sure` is a failure."""
+    (SAID if sure or not GAPS else UNSHOWN).extend(() if holds else (what,))
     return bool(holds)
 
 
@@ -37,13 +34,10 @@ def sha256(data):
     return hashlib.sha256(data).hexdigest()
 
 
-def strict(pairs):
-    if len(dict(pairs)) != len(pairs):
-        raise ValueError("a name stands twice")
-    return dict(pairs)
-
-
 def parse(raw):
+    def strict(pairs):
+        return dict(pairs) if len(dict(pairs)) == len(pairs) else {}["a name stands twice"]
+
     return json.loads(raw, object_pairs_hook=strict, parse_float=int)  # a fraction is refused
 
 
@@ -58,119 +52,87 @@ def canonical(value):
     return json.dumps(value).encode()
 
 
-def key_object(pem, scheme):
-    public = load_pem_public_key(pem.encode())
-    kind = {"ecd": "ecdsa", "ed2": "ed25519", "rsa": "rsa", "ml-": "ml-dsa"}[scheme[:3]]
-    text = public.public_bytes(Encoding.Raw, PublicFormat.Raw).hex() if kind == "ed25519" else pem
-    return {"keytype": kind, "keyval": {"public": text}, "scheme": scheme}
-
-
 def public_key(key):
     text = key["keyval"]["public"]
-    if key["keytype"] == "ed25519":
-        return ed25519.Ed25519PublicKey.from_public_bytes(bytes.fromhex(text))
+    if key["scheme"] == "pgp+rsa-pkcsv1.5":
+        return rsa.RSAPublicNumbers(int(text["e"], 16), int(text["n"], 16)).public_key()
+    if key["keytype"] in ("ed25519", "eddsa"):
+        return ed25519.Ed25519PublicKey.from_public_bytes(bytes.fromhex(text if isinstance(text, str) else text["q"]))
     return load_pem_public_key(text.encode())
 
 
-def verifies(key, signature, message):
+def der(public):
+    return public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def verifies(key, signature, message, headers=""):
     try:
-        public, scheme = public_key(key), key["scheme"]
+        public, scheme, hashed = public_key(key), key["scheme"], bytes.fromhex(headers)
         digest = HASHES.get(scheme[-3:])
-        if scheme.startswith("ecdsa-sha2-nistp") and isinstance(public, ec.EllipticCurvePublicKey):
-            public.verify(signature, message, ec.ECDSA(digest))
-            return public.curve.key_size == int(scheme[-3:])
-        if scheme.startswith("rsassa-pss-sha") and isinstance(public, rsa.RSAPublicKey):
-            public.verify(signature, message, padding.PSS(padding.MGF1(digest), digest.digest_size), digest)
-        elif scheme == "ed25519" and isinstance(public, ed25519.Ed25519PublicKey):
-            public.verify(signature, message)
-        elif scheme.startswith("ml-dsa-") and type(public).__name__ == f"MLDSA{scheme[7:9]}PublicKey":
-            public.verify(signature, b"tuf\1" + hashlib.sha512(message).digest())
-        else:
-            return False
-    except (InvalidSignature, UnsupportedAlgorithm, ValueError, KeyError, TypeError):
+        pgp = message + hashed + b"\4\xff" + len(hashed).to_bytes(4, "big")  # RFC 4880, section 5.2.4
+        kind, signed = {
+            "ecdsa-": lambda: ("EC", (message, ec.ECDSA(digest))),
+            "ed2551": lambda: ("Ed25519", (message,)),
+            "rsassa": lambda: ("RSA", (message, padding.PSS(padding.MGF1(digest), digest.digest_size), digest)),
+            "ml-dsa": lambda: (f"MLDSA{scheme[7:9]}", (b"tuf\1" + hashlib.sha512(message).digest(),)),
+            "pgp+ed": lambda: ("Ed25519", (hashlib.sha256(pgp).digest(),)),
+            "pgp+rs": lambda: ("RSA", (pgp, padding.PKCS1v15(), HASHES["256"])),
+        }[scheme[:6]]()
+        signature = signature.rjust(public.key_size // 8, b"\0") if scheme[:6] == "pgp+rs" else signature
+        public.verify(signature, *signed)
+        fits = type(public).__name__ == f"{kind}PublicKey" and ("pgp+" in scheme or not headers)
+        return fits and (kind != "EC" or public.curve.key_size == int(scheme[-3:]))
+    except BROKEN:
         return False
-    return True
-
-
-def read_line(line, n, head):
-    value = parse(line)
-    written = json.dumps(value, sort_keys=True, separators=(",", ":")).encode() + b"\n"
-    if line != written or set(value) not in ({"event", "head", "n", "salt"}, {"head", "leaf", "n"}):
-        raise ValueError("not a line as a transcript writes it")
-    leaf = bytes.fromhex(re.fullmatch("[0-9a-f]{64}", value.get("leaf") or value["salt"])[0])
-    if "event" in value:
-        leaf = hashlib.sha256(b"\0" + leaf + canonical(value["event"])).digest()
-    following = hashlib.sha256(b"\1" + head + n.to_bytes(8, "big") + leaf).digest()
-    if (type(value["n"]), value["n"], value["head"]) != (int, n, following.hex()):
-        raise ValueError("the head does not follow")
-    return value.get("event"), following
 
 
 def read_transcript(raw):
-    """Events and heads by line number."""
+    """Events and heads by line number; None for an event that is withheld."""
     events, heads, torn = [], [bytes(32)], b""
     for line in re.findall(rb"[^\n]*\n|[^\n]+", raw):
         try:
-            event, head = read_line(line, len(events), heads[-1])
+            value, n = parse(line), len(events)
+            leaf = bytes.fromhex(re.fullmatch("[0-9a-f]{64}", value.get("leaf") or value["salt"])[0])
+            if event := value.get("event"):
+                leaf = hashlib.sha256(b"\0" + leaf + canonical(event)).digest()
+            head = hashlib.sha256(b"\1" + heads[-1] + n.to_bytes(8, "big") + leaf).digest()
+            fields = {"event": event, "salt": value["salt"]} if event else {"leaf": value["leaf"]}
+            if line.decode() != written({"n": n, "head": head.hex(), **fields}) + "\n":
+                raise ValueError("not a line as a transcript writes it")
         except BROKEN:
             torn += line
             continue
         # The line feed that ends torn bytes belongs to the line that resumes.
-        found, resumed = (len(torn[:-1]), sha256(torn[:-1])), event is not None and event["what"] == "resumed"
-        told = (event["with"]["torn_bytes"], event["with"]["torn_sha256"]) if resumed else None
-        must(told == found if resumed else not torn, f"line {len(events)}: does not tell of the bytes before it")
+        resumed = event is not None and event["what"] == "resumed"
+        told = (event["with"]["torn_bytes"], event["with"]["torn_sha256"]) if resumed else (0, sha256(b""))
+        must(told == (len(torn[:-1]), sha256(torn[:-1])), f"line {n}: does not tell of the bytes before it", sure=True)
         events.append(event)
         heads.append(head)
         torn = b""
-    must(b"\n" not in torn, f"line {len(events)}: the chain does not hold")
+    GAPS.extend(n for n, event in enumerate(events) if event is None)
+    must(b"\n" not in torn, f"line {len(events)}: the chain does not hold", sure=True)
     return events, [head.hex() for head in heads[1:]]
 
 
-def check_order(every):
-    """Intents and results, the monotonic clock, and that nothing but line 0 opens."""
-    waiting, last = None, 0
-    for n, what, fields, mono in every:
-        forward = last <= (last := mono) or what == "resumed"
-        must((what == "opened") == (n == 0) and forward, f"line {n}: 'opened' here, or the clock ran back")
-        if what in ANSWERS or what == "intent_abandoned":
-            fits = waiting and what in (ANSWERS[INTENTS.index(waiting[1])], "intent_abandoned")
-            must(fits and fields["intent"] == waiting[0], f"line {n}: a result without its intent")
-            waiting = None
-        else:
-            waiting = None if what == "step_repeated" and waiting and waiting[1] in INTENTS[:2] else waiting
-            must(waiting is None or what in ANY_TIME, f"line {n}: stands between an intent and its result")
-            waiting = (n, what) if what in INTENTS else waiting
-    must(waiting is None, "the last intent has no result: its outcome is unknown")
+def check_key(n, fields, scheme):
+    public, kind = load_pem_public_key(fields["public"].encode()), scheme.split("-")[0]
+    text = public.public_bytes(Encoding.Raw, PublicFormat.Raw).hex() if kind == "ed25519" else fields["public"]
+    key = {"keytype": {"rsassa": "rsa", "ml": "ml-dsa"}.get(kind, kind), "keyval": {"public": text}, "scheme": scheme}
+    must(sha256(canonical(key)) == fields["keyid"], f"line {n}: the key id is not the SHA-256 of the key")
+    message = b"Vestry proof of possession, version 1\n" + bytes.fromhex(fields["challenge"])
+    must(verifies(key, bytes.fromhex(fields["proof"]), message), f"line {n}: possession is not proved")
 
 
-def check_keys(every, script):
-    """Key ids and proofs of possession of new keys: their ids by name, and the root keys of each person."""
-    schemes, made, holders = {k["name"]: k.get("scheme", "") for k in script["keys"]}, {}, {}
-    for n, what, fields in every:
-        if what in ("key_generated", "key_taken"):
-            key = key_object(fields["public"], schemes[fields["key"]])
-            must(sha256(canonical(key)) == fields["keyid"], f"line {n}: the key id is not the SHA-256 of the key")
-            message = b"Vestry proof of possession, version 1\n" + bytes.fromhex(fields["challenge"])
-            must(verifies(key, bytes.fromhex(fields["proof"]), message), f"line {n}: possession is not proved")
-            made[fields["key"]] = fields["keyid"]
-    for spec in (k for k in script["keys"] if "root" in k["roles"]):
-        holders.setdefault(spec["holder"], []).append(made.get(spec["name"], spec.get("keyid", "none")))
-    return made, holders
-
-
-def signatures_on(role, every):
-    return {f["keyid"]: f["sig"] for _, what, f in every if what in SIGNED and f["role"] == role}
-
-
-def check_document(role, document, trusted, signed, every):
+def check_document(role, document, trusted, signed, told):
     """Key ids, signatures and thresholds of a signed file."""
-    message, told = canonical(document["signed"]), signatures_on(role, every)
+    message = canonical(document["signed"])
     holding = document["signed"] if role == "root" else document["signed"].get("delegations", {"keys": {}})
     for keyid, key in holding["keys"].items():
         known = trusted and trusted["keys"].get(keyid) == key
         must(known or keyid == sha256(canonical(key)), f"{role}: {keyid} is not the SHA-256 of its key")
     found = {s["keyid"]: s["sig"] for s in document["signatures"]}
     must(found == told, f"{role}: has other signatures than the transcript")
+    told = found if GAPS else told
     before = [trusted] if trusted and role == "root" else []
     for above in (*before, signed["targets" if role == "bins" else "root"]):
         listing = above["delegations"] if role == "bins" else above
@@ -178,120 +140,157 @@ def check_document(role, document, trusted, signed, every):
         entry = next(r for r in entry if r["name"] == role) if role == "bins" else entry[role]
         mine = {i: keys[i] for i in entry["keyids"]}
         good = [k for i, k in mine.items() if i in told and verifies(k, bytes.fromhex(told[i]), message)]
-        must(len(good) == len(set(told) & set(mine)), f"{role}: a signature does not verify")
-        distinct = {public_key(k).public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo) for k in good}
-        by = f"{entry['threshold']} of {above['_type']} v{above['version']}"
-        must(len(distinct) >= entry["threshold"], f"{role}: {len(distinct)} of {by}")
+        must(len(good) == len(set(told) & set(mine)), f"{role}: a signature does not verify", sure=True)
+        found, by = len({der(public_key(k)) for k in good}), f"{above['_type']} v{above['version']}"
+        must(found >= entry["threshold"], f"{role}: {found} of {entry['threshold']} of {by}")
 
 
-def check_bundle(files, role, drafted, every, known):
-    """Digests and lengths in a bundle, and its SHA256SUMS."""
-    there = {name.split("/", 2)[2]: raw for name, raw in files.items()}
+def check_bundle(there, role, drafted, told, known):
     listed = {x[66:]: x[:64] for x in there.pop("SHA256SUMS", b"").decode().splitlines()}
-    said, unsigned = parse(there.get("bundle.json", b"{}")), there.get(f"unsigned/{role}.json", b"{}")
-    facts = {n: {"length": len(c), "sha256": sha256(c)} for n, c in there.items() if re.match("unsigned/|trusted/", n)}
+    said, digests = parse(there.get("bundle.json", b"{}")), {n: sha256(c) for n, c in there.items()}
     sigs = {s["keyid"]: s["sig"] for s in (parse(c) for n, c in there.items() if n.startswith("signatures/"))}
-    foreign = [n for n, c in there.items() if n.startswith("trusted/") and sha256(c) not in known]
+    foreign = [n for n, digest in digests.items() if n.startswith("trusted/") and digest not in known]
     must(not foreign, f"bundles/{role}: trusts a document that is not one of this ceremony")
-    must({n: sha256(c) for n, c in there.items()} == listed, f"bundles/{role}: SHA256SUMS does not fit the files")
-    must(facts == said.get("files"), f"bundles/{role}: bundle.json does not fit the files")
-    must(sha256(unsigned) == drafted["sha256"], f"bundles/{role}: the unsigned file is not the one that was drafted")
-    digest = sha256(canonical(parse(unsigned).get("signed")))
-    must(said.get("digest") == digest == drafted["digest"], f"bundles/{role}: the digest of what is signed is another")
-    must(sigs == signatures_on(role, every), f"bundles/{role}: has other signatures than the transcript")
+    must(digests == listed, f"bundles/{role}: SHA256SUMS does not fit the files")
+    files = {n: {"length": len(c), "sha256": digests[n]} for n, c in there.items() if n[:8] in ("unsigned", "trusted/")}
+    must((said.get("files"), said.get("digest")) == (files, drafted["digest"]), f"bundles/{role}: bundle.json lies")
+    must(digests.get(f"unsigned/{role}.json") == drafted["sha256"], f"bundles/{role}: is not what was drafted")
+    must(sigs == told, f"bundles/{role}: has other signatures than the transcript")
 
 
-def check_seal(n, fields, wanted, keys, held):
-    envelope = parse(fields["envelope"])
+def check_seal(where, text, keys, theirs, wanted, head=None):
+    """A seal of the ceremony, by one of `keys`; or, with the last `head`, one added later, which names its own key."""
+    envelope = parse(text)
     payload, kind, [entry] = base64.b64decode(envelope["payload"]), envelope["payloadType"], envelope["signatures"]
     encoded = b"DSSEv1 %d %s %d %s" % (len(kind), kind.encode(), len(payload), payload)
-    key, signature = keys.get(entry["keyid"], {}), base64.b64decode(entry["sig"])
-    must(verifies(key, signature, encoded), f"line {n}: the seal's signature does not hold")
-    must(any(entry["keyid"].startswith(k) for k in held), f"line {n}: the seal is not by a root key of that person")
-    must(kind == "application/vnd.in-toto+json", f"line {n}: the seal has another type of payload")
-    must(payload == canonical(wanted), f"line {n}: the seal says something else than the transcript")
-    must(fields["agree"] or fields["reason"].strip(), f"line {n}: a seal that does not agree gives no reason")
+    signed = base64.b64decode(entry["sig"]), encoded, entry.get("other_headers", "")
+    said = parse(payload)["predicate"]
+    person, key = said["person"], said["key"] if head else keys[entry["keyid"]]
+    whole = set(envelope) == {"payload", "payloadType", "signatures"} and kind == "application/vnd.in-toto+json"
+    whole = whole and set(entry) <= {"keyid", "sig", "other_headers"} and type(said["agree"]) is bool
+    whole = whole and payload == (written(parse(payload)).encode() if head else canonical(parse(payload)))
+    must(whole, f"{where}: is not written as a seal is", sure=True)
+    must(verifies(key, *signed), f"{where}: the seal's signature does not hold", sure=True)
+    named = not head or (entry["keyid"] == sha256(canonical(key)) and said["transcript"] == {"head": head})
+    must(named, f"{where}: names another head or another key", sure=True)
+    must(wanted and parse(payload) == wanted(said), f"{where}: the seal says something else than the transcript")
+    must(said["agree"] or said["reason"].strip(), f"{where}: does not agree, and gives no reason", sure=True)
+    public = der(public_key(key))
+    known, others = public in theirs.get(person, ()), [p for p, held in theirs.items() if public in held]
+    free = head and not theirs.get(person) and not others
+    must(known or free, f"{where}: the seal is not by a key of that person", sure=bool(head))
+    says = "agrees" if said["agree"] else f"does not agree: {said['reason']}"
+    return person, says if known else f"{says} (that the key is theirs, nothing here says)"
 
 
 def verify(disk):
     """Check all files, by name; gives the last head, and what each person sealed."""
     events, heads = read_transcript(disk["transcript.jsonl"])
-    if not must(events and events[0] and events[0]["what"] == "opened", "line 0 is not 'opened', or is withheld"):
-        return "", {}
-    every = [(n, event["what"], event["with"]) for n, event in enumerate(events) if event]
-    if None not in events:  # what is withheld may be the result of an intent
-        check_order([(*line, event["mono"]) for line, event in zip(every, events, strict=True)])
-    opened, inputs = every[0][2], every[0][2]["inputs"]
+    digests, theirs, wanted, seals = {}, {}, None, []
+    try:
+        if must(events and events[0] and events[0]["what"] == "opened", "line 0 is not 'opened', or is withheld"):
+            digests, theirs, wanted = check_ceremony(disk, events, heads, seals)
+    except BROKEN as error:
+        must(False, f"cannot be read on: {error!r}")
+    for name in sorted(n for n in disk if n.startswith("seals/") and n not in digests):
+        try:
+            seals.append(check_seal(name, disk[name], {}, theirs, wanted, heads[-1]))
+        except BROKEN as error:
+            must(False, f"{name}: is not a seal of this transcript: {error!r}", sure=True)
+    return heads[-1] if heads else "", seals
+
+
+def check_ceremony(disk, events, heads, seals):
+    """All that line 0 is needed for; gives digests by file, and what seals are held against."""
+    opened, inputs, digests, theirs = events[0]["with"], events[0]["with"]["inputs"], {}, {}
     script = tomllib.loads(opened["script"])
-    rehearsal = script["ceremony"].get("rehearsal", False)
-    must(opened["format"] == 1 and opened["rehearsal"] == rehearsal, "line 0: another format, or rehearsal or not?")
-    digests = {"script.toml": sha256(opened["script"].encode())}
+    known = opened["format"] == 1 and opened["rehearsal"] == script["ceremony"].get("rehearsal", False)
+    must(known, "line 0: another format, or rehearsal or not?")
+    digests["script.toml"] = sha256(opened["script"].encode())
     must(digests["script.toml"] == opened["script_sha256"], "line 0: the script has another digest")
-    for name, table, path, pin in (line.split() for line in INPUTS.split("|")):
-        if path in script.get(table, {}):
-            raw = inputs.get(name, "").encode()
-            must(sha256(raw) == script[table][pin].lower(), f"line 0: the input '{name}' is not the one that is pinned")
-            digests[f"inputs/{Path(script[table][path]).name}"] = sha256(raw)
-    (made, holders), drafted = check_keys(every, script), {f["role"]: f for _, what, f in every if what == "drafted"}
-    files = {name: digest for _, what, f in every if what == "verified" for name, digest in f["files"].items()}
+    pins = [(n, script.get(table, {}), path, pin) for n, table, path, pin in map(str.split, INPUTS.split("|"))]
+    pins += [(f"sealing key of {person['name']}", person, "key", "key_sha256") for person in script["people"]]
+    for name, table, path, pin in (x for x in pins if x[2] in x[1]):
+        text = inputs.get(name, "")
+        digests[f"inputs/{Path(table[path]).name}"] = sha256(text.encode())
+        must(sha256(text.encode()) == table[pin].lower(), f"line 0: the input '{name}' is not the one that is pinned")
+        if path == "key":
+            own = load_pem_public_key(text.encode()) if "-----BEGIN" in text else public_key(parse(text))
+            theirs[table["name"]] = {der(own)}
+    made, told, drafted, files, software, head, sealed = {}, {}, {}, {}, {}, "", []
+
+    def wanted(said):
+        """What a seal must say where its signer says this much."""
+        predicate = {k: said[k] for k in ("person", "agree", "reason", "key") if k in said}
+        predicate |= {"ceremony": script["ceremony"]["title"], "script": {"sha256": opened["script_sha256"]}}
+        predicate |= {"rehearsal": opened["rehearsal"], "software": software, "transcript": {"head": head}}
+        about = [{"name": name, "digest": {"sha256": digest}} for name, digest in sorted(files.items())]
+        kinds = {"_type": "https://in-toto.io/Statement/v1", "predicateType": "urn:vestry:ceremony-seal:1"}
+        return {**kinds, "subject": about, "predicate": predicate}
+
+    for n, what, fields in ((n, event["what"], event["with"]) for n, event in enumerate(events) if event):
+        must((what == "opened") == (n == 0), f"line {n}: 'opened' stands here")
+        intent = events[fields.get("intent", 0)] or {"what": "_intended"}  # a withheld one may be it
+        fits = intent["what"].endswith("_intended") and fields.get("intent", 0) < n
+        must("intent" not in fields or fits, f"line {n}: a result without its intent")
+        if what in ("opened", "resumed"):
+            software = {"name": fields["software"], "sha256": fields["software_sha256"]}
+        elif what in ("key_generated", "key_taken"):
+            check_key(n, fields, next(k["scheme"] for k in script["keys"] if k["name"] == fields["key"]))
+            made[fields["key"]] = fields["keyid"]
+        elif what == "drafted":
+            drafted[fields["role"]] = fields
+        elif what in ("signature_added", "signature_imported"):
+            told.setdefault(fields["role"], {})[fields["keyid"]] = fields["sig"]
+        elif what == "verified":
+            files |= fields["files"]
+        elif what == "seal_opened":
+            head = heads[n]
+            must(fields["subjects"] == files, f"line {n}: the seal is not about the signed files")
+        elif what == "sealed":
+            sealed.append((n, fields, wanted(fields)))
+    head = heads[-1]
     documents = {n.split(".")[1]: parse(disk[f"signed/{n}"]) for n in files}
     signed = {role: document["signed"] for role, document in documents.items()}
     trusted = parse(inputs["predecessor"])["signed"] if "predecessor" in inputs else None
-    for role, document in documents.items():
-        must(sha256(canonical(signed[role])) == drafted[role]["digest"], f"{role}: not the document that was drafted")
-        check_document(role, document, trusted, signed, every)
-    named = {i for d in signed.values() for i in {**d.get("keys", {}), **d.get("delegations", {}).get("keys", {})}}
-    must(not documents or set(made.values()) <= named, "a key that was made is named by no signed document")
     known = {*files.values(), sha256(inputs.get("predecessor", "").encode())}
     for role, fields in drafted.items():
-        check_bundle({n: c for n, c in disk.items() if n.startswith(f"bundles/{role}/")}, role, fields, every, known)
+        there = {n.split("/", 2)[2]: c for n, c in disk.items() if n.startswith(f"bundles/{role}/")}
+        check_bundle(there, role, fields, told.get(role, {}), known)
+    for role, document in documents.items():
+        same = drafted.get(role, {}).get("digest") == sha256(canonical(signed[role]))
+        must(same, f"{role}: not the document that was drafted")
+        check_document(role, document, trusted, signed, told.get(role, {}))
+    named = {i for d in signed.values() for i in {**d.get("keys", {}), **d.get("delegations", {}).get("keys", {})}}
+    must(not documents or set(made.values()) <= named, "a key that was made is named by no signed document")
     keys = {**(trusted or {"keys": {}})["keys"], **signed.get("root", {"keys": {}})["keys"]}
-    digests |= {f"signed/{n}": d for n, d in files.items()}
-    so_far, seals, software, head = {}, {}, {}, ""
-    for n, what, fields in every:
-        if what in ("opened", "resumed"):
-            software = {"name": fields["software"], "sha256": fields["software_sha256"]}
-        elif what == "verified":
-            so_far |= fields["files"]
-        elif what == "exported":
-            to, meta = Path(fields["to"]).name, {k: d for k, d in fields["files"].items() if k.startswith("metadata/")}
-            must(meta == {f"metadata/{k}": d for k, d in so_far.items()}, f"line {n}: other files than the signed ones")
-            here = any(name.startswith(f"{to}/") for name in disk)
-            digests |= {f"{to}/{k}": d for k, d in fields["files"].items()} if here else {}
-        elif what == "seal_opened":
-            head = heads[n]
-            must(fields["subjects"] == so_far, f"line {n}: the seal is not about the signed files")
-        elif what == "sealed":
-            person, about = fields["person"], [{"name": k, "digest": {"sha256": d}} for k, d in sorted(files.items())]
-            said = {k: fields[k] for k in ("person", "agree", "reason")} | {"ceremony": script["ceremony"]["title"]}
-            said |= {"rehearsal": rehearsal, "script": {"sha256": opened["script_sha256"]}, "software": software}
-            wanted = {"_type": "https://in-toto.io/Statement/v1", "subject": about}
-            wanted["predicate"] = said | {"transcript": {"head": head}}
-            wanted["predicateType"] = "urn:vestry:ceremony-seal:1"
-            check_seal(n, fields, wanted, keys, holders.get(person, ()))
-            name = re.sub("[^A-Za-z0-9]+", "-", person).strip("-").lower() or "person"
-            digests[f"seals/{name}.json"] = sha256(fields["envelope"].encode())
-            seals[person] = "agrees" if fields["agree"] else f"does not agree: {fields['reason']}"
-    for name, digest in digests.items():
-        must(sha256(disk.get(name, b"")) == digest, f"{name}: is missing, or has another digest")
-    more = sorted(n for n in disk if n.startswith(("signed/", "seals/")) and n not in digests)
-    must(not more, f"files that the transcript does not know: {more}")
-    return heads[-1], seals
+    for spec in (k for k in script["keys"] if "root" in k["roles"]):
+        keyid = made.get(spec["name"], spec.get("keyid", "none"))
+        theirs.setdefault(spec["holder"], set()).update(der(public_key(keys[i])) for i in keys if i.startswith(keyid))
+    for n, fields, expected in sealed:
+        seals.append(check_seal(f"line {n}", fields["envelope"], keys, theirs, lambda _, p=expected: p))
+        name = re.sub("[^A-Za-z0-9]+", "-", fields["person"]).strip("-").lower() or "person"
+        digests[f"seals/{name}.json"] = sha256(fields["envelope"].encode())
+    for name, digest in {**digests, **{f"signed/{n}": d for n, d in files.items()}}.items():
+        must(sha256(disk.get(name, b"")) == digest, f"{name}: is missing, or another file", sure=name in disk)
+    more = sorted(n for n in disk if n.startswith("signed/") and n.removeprefix("signed/") not in files)
+    must(not more, f"files that the transcript does not know: {more}", sure=True)
+    return digests, theirs, wanted
 
 
 def main(argv):
     if len(argv) != 1:
         print(__doc__.splitlines()[0], file=sys.stderr)
         return 2
-    head, seals = "", {}
+    head, seals, files = "", [], (p for p in Path(argv[0]).rglob("*") if p.is_file())
     try:
-        files = (p for p in Path(argv[0]).rglob("*") if p.is_file())
         head, seals = verify({p.relative_to(argv[0]).as_posix(): p.read_bytes() for p in files})
     except BROKEN as error:
-        SAID.append(f"cannot be read on: {error!r}")
-    for line in [*(f"FAILED: {x}" for x in SAID), *(f"sealed: {person} {said}" for person, said in seals.items())]:
-        print(ascii(line)[1:-1])
-    print(f"head: {head}\nverdict: {'does not hold' if SAID else f'holds, {len(seals)} sealed it'}")
+        must(False, f"cannot be read on: {error!r}", sure=True)
+    told = [*(f"FAILED: {x}" for x in SAID), *(f"not shown here: {x}" for x in UNSHOWN)]
+    told += [*(f"sealed: {person} {said}" for person, said in seals), f"withheld: {len(GAPS)} lines", f"head: {head}"]
+    told.append(f"verdict: {'does not hold' if SAID else f'holds, {len(seals)} sealed it'}")
+    print(*(ascii(line)[1:-1] for line in told), sep="\n")
     return 1 if SAID else 0
 
 

@@ -19,7 +19,8 @@ from paper import TORN, hold, rotation
 from people import People
 
 from vestry.ceremony import chain, codec, conductor, reading, rehearsal, transcript
-from vestry.ceremony.replay import replay, summary
+from vestry.ceremony.account import summary
+from vestry.ceremony.replay import replay
 
 VERIFIER = Path(__file__).with_name("standalone_verifier.py")
 TOLD = ("script.toml", "inputs", "transcript.jsonl", "bundles", "signed", "seals", "export")
@@ -152,7 +153,7 @@ def test_a_withheld_event_leaves_the_heads(copy: Path, capsys: pytest.CaptureFix
     before = verify(copy, capsys)
     lines[place] = chain.withhold(lines[place])
     (copy / "transcript.jsonl").write_bytes(b"".join(lines))
-    assert verify(copy, capsys) == before
+    assert verify(copy, capsys) == (0, before[1].replace("withheld: 0", "withheld: 1"))
     lines[place] = lines[place].replace(b'"leaf":"', b'"leaf":"0', 1)[:-2] + b"\n"
     (copy / "transcript.jsonl").write_bytes(b"".join(lines))
     assert verify(copy, capsys)[0] == 1
@@ -165,8 +166,8 @@ def test_bytes_in_every_file_matter(copy: Path, capsys: pytest.CaptureFixture[st
     assert {p.relative_to(copy).parts[0] for p in paths} == set(TOLD)
     for path in paths:
         name, raw = path.relative_to(copy).as_posix(), path.read_bytes()
-        # The export's own list is not of Vestry's transcript; its files are.
-        if name == "export/SHA256SUMS":
+        # An export is a copy of what is checked here.
+        if name.startswith("export/"):
             continue
         for changed in (raw[:-2] + bytes([raw[-2] ^ 1]) + raw[-1:], bytes([raw[0] ^ 1]) + raw[1:], raw[:-2], b""):
             path.write_bytes(changed)
@@ -262,23 +263,19 @@ def result_before_intent(bodies: list[Body]) -> None:
         (put("key_generated", challenge="00" * 32), "possession is not proved"),
         (key_of_another, "the key id is not the SHA-256"),
         (put("drafted", digest="00" * 32), "not the document that was drafted"),
-        (put("drafted", sha256="00" * 32), "not the one that was drafted"),
+        (put("drafted", sha256="00" * 32), "is not what was drafted"),
         (put("signature_added", sig="3000"), "other signatures than the transcript"),
         (signature_of_another, "a signature does not verify"),
         (without_a_signature, "root: 1 of 2 of root v1"),
-        (put("verified", files={"1.root.json": "00" * 32}), "another digest"),
-        (put("exported", files={"metadata/1.root.json": "00" * 32}), "other files than the signed ones"),
+        (put("verified", files={"1.root.json": "00" * 32}), "is missing, or another file"),
         (put("seal_opened", subjects={"1.root.json": "00" * 32}), "not about the signed files"),
         (put("sealed", agree=False, reason="bad"), "says something else than the transcript"),
-        (put("sealed", person="Bob"), "not by a root key of that person"),
+        (put("sealed", person="Bob"), "says something else than the transcript"),
         (seal_rewritten, "signature does not hold"),
         (put("token_initialised", intent=0), "a result without its intent"),
         (result_before_intent, "a result without its intent"),
-        (lambda bodies: first(bodies, "drafted").update(mono=0), "the clock ran back"),
-        (lambda bodies: bodies[:1] + bodies, "the clock ran back"),
+        (lambda bodies: bodies[:1] + bodies, "'opened' stands here"),
         (lambda bodies: bodies[1:], "line 0 is not 'opened'"),
-        (lambda bodies: bodies[: 1 + bodies.index(first(bodies, "sealed")) - 1], "no result"),
-        (lambda bodies: [b for b in bodies if b["what"] != "key_destroyed"], "between an intent and its result"),
     ],
 )
 def test_a_chain_made_anew_does_not_help_a_forger(

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from vestry.ceremony import transcript
-from vestry.ceremony.replay import compare_files, replay, summary
+from vestry.ceremony.account import summary
+from vestry.ceremony.replay import compare_files, replay
 
 KEPT = Path(__file__).parents[1] / "transcripts"
 VERIFIER = Path(__file__).parents[1] / "standalone_verifier.py"

@@ -16,7 +16,8 @@ from people import People
 from vestry.ceremony import chain, codec, conductor, rehearsal, transcript
 from vestry.ceremony import events as e
 from vestry.ceremony import replay as verdicts
-from vestry.ceremony.replay import compare_files, replay, summary
+from vestry.ceremony.account import summary
+from vestry.ceremony.replay import compare_files, replay
 from vestry.errors import NotTrusted
 
 
@@ -141,6 +142,6 @@ def test_a_forged_transcript_is_not_gone_on_with(ceremony: Path, tmp_path: Path)
 
 def test_every_kind_of_event_has_a_verdict() -> None:
     """An event that replay has no word for would end it with an internal error, years later."""
-    kinds = set(get_args(e.Event))
+    kinds = set(get_args(e.Event)) - {e.Withheld}  # has a verdict of its own
     assert kinds == verdicts._RECOMPUTED.keys() | verdicts._WITNESSED.keys()
     assert not verdicts._RECOMPUTED.keys() & verdicts._WITNESSED.keys()

@@ -19,8 +19,9 @@ import pytest
 from people import People
 
 from vestry.ceremony import chain, codec, conductor, rehearsal, transcript
+from vestry.ceremony.account import statement, summary
 from vestry.ceremony.clock import SystemClock
-from vestry.ceremony.replay import ReplayStep, _compared, compare_files, continued, replay, statement, summary
+from vestry.ceremony.replay import ReplayStep, _compared, compare_files, continued, replay
 from vestry.ceremony.transcript import Transcript, _Scan
 from vestry.cli.dispatch import main
 from vestry.errors import NotTrusted, VestryError

@@ -16,9 +16,8 @@ from hypothesis import strategies as st
 from securesystemslib.formats import encode_canonical
 
 from vestry.ceremony import chain, transcript
-from vestry.ceremony.chain import Withheld
 from vestry.ceremony.clock import FixedClock, SystemClock
-from vestry.ceremony.events import Opened, Recorded, Resumed, Said, TroubleMet
+from vestry.ceremony.events import Opened, Recorded, Resumed, Said, TroubleMet, Withheld
 from vestry.ceremony.transcript import Transcript, iter_read, read
 from vestry.errors import InputRejected, MediumTrouble, NotTrusted, Refused
 
@@ -412,7 +411,7 @@ def test_a_published_copy_keeps_its_heads(path: Path) -> None:
     lines = path.read_bytes().splitlines(keepends=True)
     lines[1] = chain.withhold(lines[1])
     copy = b"".join(lines)
-    assert tuple(iter_read(copy)) == (records[0], Withheld(1, records[1].head), records[2])
+    assert tuple(iter_read(copy)) == (records[0], Recorded(1, "", 0, "", Withheld(), records[1].head), records[2])
     assert b"A0" not in copy
     with pytest.raises(NotTrusted, match="withheld"):
         read(copy)

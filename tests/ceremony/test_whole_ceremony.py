@@ -12,7 +12,8 @@ import pytest
 from tuf.api.metadata import Metadata
 
 from vestry.ceremony import conductor, events, rehearsal, transcript
-from vestry.ceremony.replay import compare_files, replay, summary
+from vestry.ceremony.account import summary
+from vestry.ceremony.replay import compare_files, replay
 from vestry.tokens.inventory import open_source
 
 Make = Callable[..., tuple[Any, dict[str, bytes]]]

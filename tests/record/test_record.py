@@ -17,8 +17,9 @@ from people import People
 
 from vestry.ceremony import chain, codec, conductor, reading, rehearsal, transcript
 from vestry.ceremony import events as e
+from vestry.ceremony.account import summary
 from vestry.ceremony.drafts import ceremony_key
-from vestry.ceremony.replay import compare_files, replay, summary
+from vestry.ceremony.replay import compare_files, replay
 from vestry.ceremony.script import Script
 from vestry.record.prompts import foretell
 from vestry.record.protocol import protocol

@@ -57,7 +57,7 @@ def position(state: State) -> int:
 
 def finished(state: State, index: int, step: s.Step) -> bool:
     """Whether everything that `step` asks for has happened, or it was skipped."""
-    if index in state.skipped:
+    if index in state.skipped or index in state.passed:
         return True
     if isinstance(step, s.ProvisionStep):
         return not unprovisioned(state, step)

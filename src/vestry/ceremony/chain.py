@@ -16,12 +16,11 @@ import hashlib
 import json
 import re
 import secrets
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from vestry.ceremony import codec
-from vestry.ceremony.events import Event, Recorded
+from vestry.ceremony.events import Event, Recorded, Withheld
 from vestry.errors import InputRejected, NotTrusted
 from vestry.metadata.canonical import INT_MAX, encode
 
@@ -37,14 +36,6 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 _EVENT_KEYS = frozenset(("at", "by", "mono", "what", "with"))
 
 
-@dataclass(frozen=True)
-class Withheld:
-    """A line of a published copy whose event is not shown. Its place in the chain holds all the same."""
-
-    n: int
-    head: str
-
-
 def make(event: Event, *, n: int, before: str, at: str, mono: int, by: str) -> tuple[bytes, Recorded]:
     """The line for `event` after the head `before`, and the event as recorded by it.
 
@@ -56,9 +47,7 @@ def make(event: Event, *, n: int, before: str, at: str, mono: int, by: str) -> t
     head = _head(before, n, _leaf(salt, encode(body)))
     line = dump({"event": body, "head": head, "n": n, "salt": salt})
     # Read back what was made: what stands in the transcript is by construction what a reader gets.
-    made = check(line, n=n, before=before)
-    assert isinstance(made, Recorded)
-    return line, made
+    return line, check(line, n=n, before=before)
 
 
 def dump(value: dict[str, Any]) -> bytes:
@@ -66,7 +55,7 @@ def dump(value: dict[str, Any]) -> bytes:
     return (_ENCODER.encode(value) + "\n").encode("ascii")
 
 
-def check(line: bytes, *, n: int, before: str) -> Recorded | Withheld:
+def check(line: bytes, *, n: int, before: str) -> Recorded:
     """Read one line, newline included, that must be line `n` after the head `before`.
 
     Raises:
@@ -78,7 +67,7 @@ def check(line: bytes, *, n: int, before: str) -> Recorded | Withheld:
     # The chain first: an event that it does not hold is not even parsed.
     if _head(before, n, hashlib.sha256(hashed).hexdigest() if event else hashed.decode()) != head.decode():
         raise NotTrusted("the head does not follow from the event and the lines above; something was changed")
-    return _recorded(event, n, head.decode()) if event else Withheld(n, head.decode())
+    return _recorded(event, n, head.decode()) if event else Recorded(n, "", 0, "", Withheld(), head.decode())
 
 
 def parts(line: bytes) -> tuple[bytes, bytes, bytes, bytes]:

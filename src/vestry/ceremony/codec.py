@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, cast, get_args, get_origin, get_type_hints
 
-from vestry.ceremony.events import Event
+from vestry.ceremony.events import Event, Withheld
 from vestry.errors import InputRejected
 from vestry.metadata.canonical import INT_MAX, INT_MIN
 from vestry.text import printable
@@ -23,8 +23,10 @@ def _snake(name: str) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
 
 
-_TYPES: Mapping[str, type] = {_snake(kind.__name__): kind for kind in get_args(Event)}
-_NAMES: Mapping[type, str] = {kind: name for name, kind in _TYPES.items()}
+_NAMES: Mapping[type, str] = {kind: _snake(kind.__name__) for kind in get_args(Event)}
+_TYPES: Mapping[str, type] = {name: kind for kind, name in _NAMES.items() if kind is not Withheld}
+NAMES = tuple(_TYPES)
+"""What events are called, in the order of `events.py`."""
 _FIELDS: Mapping[type, Mapping[str, Any]] = {
     kind: {f.name: hints[f.name] for f in fields(kind)} for kind in _NAMES for hints in (get_type_hints(kind),)
 }

@@ -214,7 +214,7 @@ def _seal_one(room: Room, person: str, head: tuple[str, ...]) -> None:
         except TokenTrouble as error:
             abandon(room, intent.n, error, person)
             raise
-    envelope = seal.envelope(payload, key.keyid, signature)
+    envelope = seal.envelope(seal.Sealed(payload, key.keyid, signature))
     room.record(e.Sealed(intent.n, person, agree, reason, envelope), person)
     room.tell(f"{person} sealed the ceremony and {'agrees' if agree else 'does not agree'}", good=agree)
 

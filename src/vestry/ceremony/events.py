@@ -402,6 +402,11 @@ class ClockAnswered:
     people: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Withheld:
+    """Whoever published this copy withholds what happened here. No line is ever written with it: see `chain`."""
+
+
 Event = (
     Opened
     | Resumed
@@ -439,13 +444,14 @@ Event = (
     | StepRepeated
     | ClockStated
     | ClockAnswered
+    | Withheld
 )
 
 
 @dataclass(frozen=True)
 class Recorded:
     """An event in its transcript: line number, UTC time (``YYYY-MM-DDTHH:MM:SSZ``), monotonic nanoseconds, and the
-    person who acted. `head` is the chain's head after it, in hex."""
+    person who acted. `head` is the chain's head after it, in hex. A withheld one has no time and nobody."""
 
     n: int
     at: str

@@ -6,16 +6,16 @@ comparison-STEP.jsonl       what differs from a last good snapshot (digest in th
 transcript.jsonl            the ceremony
 bundles/ROLE/               a bundle for each document: unsigned, trusted, one file a signature
 signed/VERSION.ROLE.json    what clients get
-seals/PERSON.json           DSSE envelopes
+seals/PERSON.json           DSSE envelopes; those that people add later (`late.py`) lie beside them
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from vestry.ceremony import events as e
+from vestry.ceremony import late
 from vestry.ceremony.drafts import file_name, holders
 from vestry.ceremony.state import State
 from vestry.errors import MediumTrouble
@@ -111,7 +111,7 @@ def _signed(state: State) -> Iterator[tuple[str, bytes]]:
 
 def _seals(state: State) -> Iterator[tuple[str, bytes]]:
     for person, sealed in state.seals.items():
-        yield f"seals/{_file_safe(person)}.json", sealed.envelope.encode()
+        yield f"{late.FOLDER}/{late.file_safe(person)}.json", sealed.envelope.encode()
 
 
 def _bundle(state: State, role: str) -> Mapping[str, bytes]:
@@ -140,7 +140,3 @@ def _holders(state: State, role: str) -> Mapping[str, str]:
 def _certificates(state: State, role: str) -> Mapping[str, str]:
     asked = {key.keyid for authority in state.authorities(role) for key in authority.keys}
     return {k.keyid: "".join(k.certificates) for k in state.keys.values() if k.keyid in asked and k.certificates}
-
-
-def _file_safe(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-").lower() or "person"

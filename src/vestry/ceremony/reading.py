@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn, cast
 
 from vestry.ceremony import script as s
-from vestry.ceremony import toml_lines
+from vestry.ceremony import seal_keys, toml_lines
 from vestry.ceremony.devices import SCHEMES, read_keys, read_tokens
 from vestry.ceremony.given import read_given
 from vestry.ceremony.steps import Names, read_steps
@@ -30,7 +30,7 @@ from vestry.text import printable
 MAX_SCRIPT = 256 * 1024
 _CLOCK_BOUND = 120  # seconds; a watch read aloud and typed is good to about one minute
 MAX_INPUT = 16 * 1024 * 1024
-PREDECESSOR, ONLINE, ANCHORS = "predecessor", "online", "anchors"
+PREDECESSOR, ONLINE, ANCHORS, KEY_OF = "predecessor", "online", "anchors", "sealing key of "
 
 KINDS = ("root", "rotation", "delegated", "layout")
 _OF_KINDS = {
@@ -105,9 +105,11 @@ def _input(source: Source, item: s.Input, path: Path) -> bytes:
         what = f"{label}: {quoted(item.path)} holds a private key"
         source.bad(place[:1], what, "give the public half alone", "E-SECRET")
     try:
-        raw.decode("utf-8")
+        text = raw.decode("utf-8")
     except UnicodeDecodeError:
         source.bad(place[:1], f"{label}: {quoted(item.path)} is not text in UTF-8", "bring the file as it was made")
+    if item.name.startswith(KEY_OF):
+        seal_keys.read(text, where=str(printable(str(path))))
     return raw
 
 
@@ -278,10 +280,12 @@ def _people(source: Source, data: Mapping[str, Any]) -> tuple[s.Person, ...]:
         source.bad((), "there are no [[people]]", "add each person, with name and office")
     people = []
     for item in found:
-        item.only(("name", "office"))
+        item.only(("name", "office", "key", "key_sha256"))
         name = item.text("name", "Alice", longest=64)
         office = item.choice("office", ("administrator", "holder", "witness"))
-        people.append(s.Person(name, cast("s.Office", office)))
+        named = item.has("key") or item.has("key_sha256")
+        key = named_input(item, KEY_OF + name, "key", "walter.pem") if named else None
+        people.append(s.Person(name, cast("s.Office", office), key))
     unique(found, "name", [p.name for p in people])
     return tuple(people)
 

@@ -1,25 +1,27 @@
 """Replay: fold a transcript again, recompute everything that can be, and give each event a verdict.
 
 ``recomputed``: derived again from other events and found equal. ``witnessed``: rests on a person's or a device's word.
-``failed``: would have been refused, or its value is another.
+``failed``: would have been refused, or its value is another. In a published copy, too, ``withheld``: not shown; and
+``unknown``: can't be recomputed, since it may rest on what is withheld.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from vestry.ceremony import agenda, codec, outputs, proof, reading, timekeeping, today
 from vestry.ceremony import events as e
+from vestry.ceremony import outputs, proof, published, reading, timekeeping, today
 from vestry.ceremony.decide import decide
 from vestry.ceremony.state import State, evolve
 from vestry.errors import InputRejected, VestryError
 from vestry.text import Safe, printable
 
-Verdict = Literal["recomputed", "witnessed", "failed"]
+Verdict = Literal["recomputed", "witnessed", "failed", "withheld", "unknown"]
 
 MISSING, ADDED = "is missing", "is none that the transcript accounts for"
 
@@ -85,7 +87,7 @@ class FileVerdict:
 
 
 def replay(records: Iterable[e.Recorded], *, now: str = "") -> Iterator[ReplayStep]:
-    """Fold `records` (as `transcript.read` gives them: their chain holds already), one verdict each. With the time
+    """Fold `records` (as `transcript.iter_read` gives them: their chain holds already), one verdict each. With the time
     `now` (as in a transcript), the reasons tell too what today's rules would add or drop; no verdict depends on it.
     """
     return continued(None, records, now=now)
@@ -95,24 +97,59 @@ def continued(last: ReplayStep | None, records: Iterable[e.Recorded], *, now: st
     """`replay` from after the step `last` on."""
     state = last.state if last is not None else None
     before = last.recorded if last is not None else None
-    lost = f"not looked at: line {before.n} can't be folded" if before is not None and state is None else ""
+    lost = ""
+    if last is not None and last.verdict == "failed" and state is None:
+        lost = f"not looked at: line {last.recorded.n} can't be folded"
+    alone = published.Alone()
     for recorded in records:
+        alone.add(recorded)
         if lost:
             yield ReplayStep(recorded, "failed", lost, None)
-            continue
-        verdict, why = _judge(state, recorded, before)
-        if now and state is not None and verdict == "recomputed":
-            why += _today(state, recorded.event, now)
-        try:
-            state = evolve(state, recorded)
-        except _SENSELESS as error:
-            verdict, why = "failed", f"cannot be folded: {_told(error)}"
-            lost = f"not looked at: line {recorded.n} before it can't be folded"
-            state = None
-        if state is not None and (found := [f.text for f in state.clock[-3:] if f.n == recorded.n]):
-            why = f"{why}; about its clock: {'; '.join(found)}"
-        before = recorded
-        yield ReplayStep(recorded, verdict, why, state)
+        elif isinstance(recorded.event, e.Withheld):
+            state = evolve(state, recorded) if state is not None else None
+            yield ReplayStep(recorded, "withheld", "not shown in this copy; its place in the chain holds", state)
+            before = None
+        elif state.withheld if state is not None else alone.gaps:
+            verdict, why, state = _judge_published(state, recorded, before, alone, now)
+            yield ReplayStep(recorded, verdict, why, state)
+            before = recorded
+        else:
+            verdict, why = _judge(state, recorded, before)
+            if now and state is not None and verdict == "recomputed":
+                why += _today(state, recorded.event, now)
+            try:
+                state = evolve(state, recorded)
+            except _SENSELESS as error:
+                verdict, why = "failed", f"cannot be folded: {_told(error)}"
+                lost = f"not looked at: line {recorded.n} before it can't be folded"
+                state = None
+            yield ReplayStep(recorded, verdict, why + _clock(state, recorded), state)
+            before = recorded
+
+
+def _judge_published(
+    state: State | None, recorded: e.Recorded, before: e.Recorded | None, alone: published.Alone, now: str
+) -> tuple[Verdict, str, State | None]:
+    """The verdict on a line below one that is withheld. What holds under any way to fill the gap holds; whatever does
+    not may only lack what is withheld, so it is never called failed."""
+    with suppress(*_SENSELESS):  # what is withheld may be what it lacks
+        for candidate in published.candidates(state) if state is not None else ():
+            verdict, why = _judge(candidate, recorded, before)
+            if verdict != "failed":
+                after = published.fold(candidate, recorded)
+                added = _today(candidate, recorded.event, now) if now and verdict == "recomputed" else ""
+                return verdict, why + added + _clock(after, recorded), after
+    with suppress(*_SENSELESS):  # the state stays as it was then
+        state = published.fold(state, recorded) if state is not None else None
+    with suppress(*_SENSELESS):
+        if isinstance(recorded.event, e.Sealed) and alone.holds(recorded.event):
+            return "recomputed", published.SEAL_ALONE, state
+    return "unknown", f"cannot be recomputed: it may rest on what is withheld in {alone.told}", state
+
+
+def _clock(state: State | None, recorded: e.Recorded) -> str:
+    found = [f.text for f in state.clock[-3:] if f.n == recorded.n] if state is not None else []
+    return f"; about its clock: {'; '.join(found)}" if found else ""
 
 
 def _judge(state: State | None, recorded: e.Recorded, before: e.Recorded | None) -> tuple[Verdict, str]:
@@ -187,6 +224,8 @@ def compare_files(state: State, folder: Path) -> tuple[FileVerdict, ...]:
             verdicts.append(FileVerdict("the other files", "failed", f"can't be made again: {_told(error)}"))
             return tuple(verdicts)
     verdicts += (FileVerdict(name, *_listed(folder / name, digest)) for name, digest in state.lists.items())
+    if state.withheld:  # a published copy comes without the files that rest on what is withheld
+        verdicts = [v for v in verdicts if v.why != MISSING]
     verdicts += (FileVerdict(name, "failed", ADDED) for name in outputs.unaccounted(state, folder))
     return tuple(verdicts)
 
@@ -211,109 +250,3 @@ def _compared(path: Path, content: bytes) -> tuple[Verdict, str]:
     except OSError as error:
         return "failed", f"can't be read: {printable(error.strerror or 'unknown')}"
     return "recomputed", "made again from the transcript: the same bytes"
-
-
-def statement(result: Mapping[str, Any]) -> list[str]:
-    """What an auditor can quote of a `summary`: one sentence a line, printable."""
-    counts = result["counts"]
-    events, failed = sum(counts.values()), [str(n) for n in result["failed"]]
-    kind = "a rehearsal" if result["rehearsal"] else "a ceremony"
-    end = "complete" if result["complete"] else "not complete"
-    lines = [f"The transcript of {kind}, {end}, with the head {result['head']}, has {events:,} events:"]
-    lines += [f"{counts['recomputed']:,} recomputed, {counts['witnessed']:,} witnessed, {counts['failed']:,} failed."]
-    if failed:
-        more = f" and {counts['failed'] - len(failed):,} more" if counts["failed"] > len(failed) else ""
-        lines.append(f"Failed: line {', '.join(failed)}{more}.")
-    lines += [f"Step {step} was skipped: {reason}" for step, reason in result["skipped"].items()]
-    lines += [f"The clock, line {found['n']}: {found['text']} [{found['code']}]." for found in result["clock"]]
-    if result["clock_open"]:
-        lines.append(f"Nobody answered for it: {printable(result['clock_open'], 200)}.")
-    files = [file["verdict"] == "recomputed" for file in result["files"]]
-    if files:
-        lines.append(f"{sum(files):,} of {len(files):,} files were made again from it, byte for byte.")
-    else:
-        lines.append("No file of the ceremony lay beside it; the transcript alone was judged.")
-    for person, agree in result["sealed"].items():
-        lines.append(f"{printable(person, 60)} sealed it and {'agrees' if agree else 'does NOT agree'}.")
-    if not result["sealed"]:
-        lines.append("Nobody sealed it.")
-    for person, told in result["word"].items():
-        lines.append(f"On the word of {printable(person, 60)}:")
-        lines += [f"  {why}{f' ({count:,} times)' if count > 1 else ''}" for why, count in told.items()]
-    return lines
-
-
-def _clock_open(state: State | None) -> str:
-    """What of the clock was not answered for at the end; empty where nothing is open."""
-    if state is None or not (state.doubt or state.jumped):
-        return ""
-    return state.doubt or state.clock[-1].text
-
-
-_NAMED = 20
-
-
-def row(step: ReplayStep) -> dict[str, Any]:
-    """An event as ``vestry replay --json`` prints it."""
-    return {
-        "n": step.recorded.n,
-        "at": step.recorded.at,
-        "by": printable(step.recorded.by),
-        "event": codec.name_of(step.recorded.event),
-        "verdict": step.verdict,
-        "why": step.why,
-    }
-
-
-class Account:
-    """What is to be said of a whole replay, added up step by step: it grows with what is said, not with the steps."""
-
-    def __init__(self) -> None:
-        self.last: ReplayStep | None = None
-        self._counts: dict[Verdict, int] = {"recomputed": 0, "witnessed": 0, "failed": 0}
-        self._failed: list[int] = []
-        self._sealed: dict[str, bool] = {}
-        self._word: dict[str, dict[str, int]] = {}
-
-    def add(self, step: ReplayStep) -> ReplayStep:
-        """Take the next step into account, and hand it on."""
-        self.last = step
-        self._counts[step.verdict] += 1
-        event = step.recorded.event
-        if step.verdict == "failed":
-            self._failed += [step.recorded.n] if len(self._failed) < _NAMED else []
-        elif isinstance(event, e.Sealed):
-            self._sealed[event.person] = event.agree
-        if step.verdict == "witnessed":
-            told = self._word.setdefault(str(printable(step.recorded.by)), {})
-            told[step.why] = told.get(step.why, 0) + 1
-        return step
-
-    def result(self, files: tuple[FileVerdict, ...]) -> dict[str, Any]:
-        """The object that ``vestry replay --json`` prints, but for the events. ``word`` maps each person to what rests
-        on that person's word, or on that of a device in their hands, and to how many events that is; ``failed`` are the
-        first lines that failed."""
-        state = self.last.state if self.last is not None else None
-        failed = self._counts["failed"] > 0 or any(f.verdict == "failed" for f in files)
-        whole = state is not None and agenda.position(state) == len(state.script.steps) and state.unanswered is None
-        return {
-            "ok": self.last is not None and not failed,
-            "head": self.last.recorded.head if self.last is not None else "",
-            "complete": whole,
-            "rehearsal": state is not None and state.script.rehearsal,
-            "sealed": dict(self._sealed),
-            "skipped": {i + 1: printable(x.reason) for i, x in sorted(state.skipped.items())} if state else {},
-            "clock": [{"n": f.n, "code": f.code, "text": f.text} for f in state.clock] if state else [],
-            "clock_open": _clock_open(state),
-            "counts": dict(self._counts),
-            "failed": list(self._failed),
-            "word": {person: dict(told) for person, told in self._word.items()},
-            "files": [{"name": f.name, "verdict": f.verdict, "why": f.why} for f in files],
-        }
-
-
-def summary(steps: Iterable[ReplayStep], files: tuple[FileVerdict, ...]) -> dict[str, Any]:
-    """The object that ``vestry replay --json`` prints."""
-    account = Account()
-    rows = [row(account.add(step)) for step in steps]
-    return {**account.result(files), "events": rows}

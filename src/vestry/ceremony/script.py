@@ -46,10 +46,12 @@ class GivenSpec:
 
 @dataclass(frozen=True)
 class Person:
-    """Someone with a part in the ceremony. `name` is unique in a script."""
+    """Someone with a part in the ceremony. `name` is unique in a script; `key` is the public key, where it names one,
+    with which that person seals."""
 
     name: str
     office: Office
+    key: Input | None = None
 
 
 @dataclass(frozen=True)
@@ -274,7 +276,7 @@ class Script:
         """All files the script names."""
         before = [spec.before for spec in (self.targets, self.bins) if spec is not None]
         given = [self.given.draft, self.given.before, self.given.delegator] if self.given else []
-        keys = [key.public for key in self.keys]
+        keys = [key.public for key in self.keys] + [person.key for person in self.people]
         named = (self.predecessor, *before, *given, self.online, *keys, self.anchors, *self.snapshots)
         return tuple(i for i in named if i is not None)
 

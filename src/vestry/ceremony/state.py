@@ -75,7 +75,8 @@ class State:
     the script that another device stands for now; `former` are the serials of those whose own device is set up
     again. `lists` are files of differences by name, with their SHA-256. `clock` is what was found about the
     machine's clock; `doubt` why its time is not to be relied on. `network` is what was seen of the network
-    last, verdict and line.
+    last, verdict and line. In a published copy `withheld` counts the lines that don't show what happened; `passed` are
+    the steps that must have been finished in them.
     """
 
     script: Script
@@ -113,6 +114,8 @@ class State:
     clock: tuple[timekeeping.Finding, ...] = ()
     jumped: bool = False
     doubt: str = ""
+    withheld: int = 0
+    passed: frozenset[int] = frozenset()
 
     @property
     def predecessor(self) -> Document | None:
@@ -161,13 +164,16 @@ class State:
 def evolve(state: State | None, recorded: e.Recorded) -> State:
     """The state after `recorded`. Admits everything: whether it should have happened is for `decide`."""
     event = recorded.event
+    if isinstance(event, e.Withheld) and state is not None:
+        # Anything may have happened in it, also that the program was started again, with another monotonic clock.
+        return replace(state, withheld=state.withheld + 1, lines=recorded.n + 1, head=recorded.head, at="")
     if state is None:
         if not isinstance(event, e.Opened):
             raise NotTrusted("a transcript begins with the event 'opened'", where=f"line {recorded.n}")
         state = _opened(event, recorded.at)
         found = timekeeping.against(state.script, state.predecessor, recorded)
     elif not isinstance(event, e.Opened):
-        found = timekeeping.between(state.at, state.mono, recorded)
+        found = timekeeping.between(state.at, state.mono, recorded) if state.at else ()
         state = _EVOLVE[type(event)](state, event, recorded)
         if found:
             state = replace(state, jumped=True)

@@ -22,9 +22,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from vestry.ceremony import chain
-from vestry.ceremony.chain import Withheld
 from vestry.ceremony.clock import Clock
-from vestry.ceremony.events import Event, Opened, Recorded, Resumed
+from vestry.ceremony.events import Event, Opened, Recorded, Resumed, Withheld
 from vestry.errors import InputRejected, MediumTrouble, NotTrusted, Refused, VestryError
 from vestry.text import printable
 
@@ -46,7 +45,7 @@ def read(source: Path | bytes) -> tuple[Recorded, ...]:
 def read_on(source: Path | bytes) -> Iterator[Recorded]:
     """What `read` gives, event by event, so that no more than one is held."""
     for entry in iter_read(source):
-        if isinstance(entry, Withheld):
+        if isinstance(entry.event, Withheld):
             raise NotTrusted(
                 "the event of this line is withheld; this is a published copy",
                 where=f"{_name(source)}: line {entry.n}",
@@ -55,8 +54,8 @@ def read_on(source: Path | bytes) -> Iterator[Recorded]:
         yield entry
 
 
-def iter_read(source: Path | bytes) -> Iterator[Recorded | Withheld]:
-    """Each line of a transcript in turn, verified against those above; withheld events as `Withheld`.
+def iter_read(source: Path | bytes) -> Iterator[Recorded]:
+    """Each line of a transcript in turn, verified against those above; also of a published copy.
 
     Raises:
         NotTrusted: the chain does not hold, or there is no line at all.
@@ -81,7 +80,7 @@ class _Scan:
         self.pending = bytearray()
         self._why: NotTrusted | None = None
 
-    def lines(self, file: BinaryIO) -> Iterator[Recorded | Withheld]:
+    def lines(self, file: BinaryIO) -> Iterator[Recorded]:
         """Read on to the end of the file."""
         while True:
             try:
@@ -94,7 +93,7 @@ class _Scan:
             if entry is not None:
                 yield entry
 
-    def feed(self, line: bytes) -> Recorded | Withheld | None:
+    def feed(self, line: bytes) -> Recorded | None:
         """Take the next line; None where it does not hold, which only a `resumed` event after it can mend."""
         if len(self.pending) + len(line) > MAX_LINE:
             raise self._why or NotTrusted("the line is too long", where=self._where())
@@ -134,8 +133,8 @@ class _Scan:
         if self.n == 0:
             raise NotTrusted("there is no whole line in it", where=self.name, do="bring the transcript that was made")
 
-    def _committed(self, entry: Recorded | Withheld) -> None:
-        resumed = entry.event if isinstance(entry, Recorded) and isinstance(entry.event, Resumed) else None
+    def _committed(self, entry: Recorded) -> None:
+        resumed = entry.event if isinstance(entry.event, Resumed) else None
         if self.pending and resumed is None:
             assert self._why is not None
             raise self._why
@@ -301,10 +300,9 @@ def _opened(fd: int, name: str, clock: Clock) -> tuple[Transcript, tuple[Recorde
     fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     scan = _Scan(name)
     with os.fdopen(os.dup(fd), "rb") as file:
-        entries = list(scan.lines(file))
+        past = list(scan.lines(file))
     size = os.fstat(fd).st_size
-    past = [entry for entry in entries if isinstance(entry, Recorded)]
-    if len(past) != len(entries):
+    if any(isinstance(entry.event, Withheld) for entry in past):
         raise NotTrusted("a published copy, with events withheld, can't go on", where=name, do="bring the whole one")
     finished = _finish_line(fd, scan)
     if finished is not None:
@@ -324,7 +322,7 @@ def _finish_line(fd: int, scan: _Scan) -> Recorded | None:
     if above:
         whole.feed(above + b"\n")
     entry = whole.feed(last + b"\n")
-    if not isinstance(entry, Recorded):
+    if entry is None or isinstance(entry.event, Withheld):
         return None
     os.write(fd, b"\n")
     os.fsync(fd)

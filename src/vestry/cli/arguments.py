@@ -391,6 +391,26 @@ def _record(p: argparse.ArgumentParser) -> None:
     _paper(p, "record.html")
 
 
+def _seal(p: argparse.ArgumentParser) -> None:
+    p.add_argument(
+        "transcript", metavar="TRANSCRIPT", nargs="?", help="a transcript, or the ceremony folder that holds it"
+    )
+    p.add_argument("--person", metavar="NAME", help="who seals, by the script's name")
+    said = p.add_mutually_exclusive_group(required=True)
+    said.add_argument("--agree", action="store_true", help="the ceremony went as the transcript has it")
+    said.add_argument("--disagree", action="store_true", help="it did not; say why with --reason")
+    said.add_argument("--show-key", action="store_true", help="print the public key for a script to name; seal nothing")
+    p.add_argument("--reason", metavar="TEXT", default="", help="why, or why not; part of what is signed")
+    key = p.add_mutually_exclusive_group()
+    key.add_argument("--key", metavar="FILE", help="sign with a private key file (PEM, PKCS #8); no token")
+    key.add_argument("--gpg", metavar="FINGERPRINT", help="sign with an OpenPGP key of your GnuPG keyring")
+    p.add_argument("--token", metavar="SERIAL", help="which token to sign with, by serial number")
+    _sources(p)
+    p.add_argument(
+        "-o", "--output", metavar="FOLDER", help="where the seal goes (default: seals, beside the transcript)"
+    )
+
+
 def _preflight(p: argparse.ArgumentParser) -> None:
     p.add_argument("script", nargs="?", metavar="SCRIPT", help="a ceremony script: its modules, times and requirements")
     p.add_argument("--into", metavar="DIR", default=".", help="where the ceremony will be written (default: here)")
@@ -413,6 +433,7 @@ _FILL: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "import": _import,
     "qr": _qr,
     "replay": _replay,
+    "seal": _seal,
     "record": _record,
     "tokens": _tokens,
     "attest": _attest,

@@ -6,11 +6,12 @@ import argparse
 from pathlib import Path
 
 from vestry.ceremony import transcript
-from vestry.ceremony.replay import MISSING, compare_files, replay, summary
+from vestry.ceremony.account import summary
+from vestry.ceremony.replay import replay
 from vestry.cli import output, paper
+from vestry.cli.replay import beside
 from vestry.errors import ExitStatus
 from vestry.record.record import record
-from vestry.record.story import last_state
 
 
 def run(args: argparse.Namespace) -> int:
@@ -18,14 +19,11 @@ def run(args: argparse.Namespace) -> int:
     path = Path(args.transcript)
     if path.is_dir():
         path = path / "transcript.jsonl"
-    lines = list(replay(transcript.read(path)))
-    state = last_state(lines)
-    files = compare_files(state, path.parent) if state is not None else ()
-    if all(file.why == MISSING for file in files):
-        files = ()
-    result = summary(lines, files)
+    lines = list(replay(transcript.iter_read(path)))
+    files, seals = beside(lines[-1], path)
+    result = summary(lines, files, seals)
     told = {name: result[name] for name in ("ok", "head", "complete", "rehearsal", "counts")}
-    paper.write(args, record(lines, files), told)
+    paper.write(args, record(lines, files, seals), told)
     counts = result["counts"]
     output.narrate(f"{counts['recomputed']} recomputed, {counts['witnessed']} witnessed, {counts['failed']} failed")
     return int(ExitStatus.DONE if result["ok"] else ExitStatus.DOES_NOT_HOLD)

@@ -10,8 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from vestry.ceremony import codec, transcript
-from vestry.ceremony.replay import MISSING, Account, FileVerdict, ReplayStep, compare_files, replay, row, statement
+from vestry.ceremony import codec, late, transcript
+from vestry.ceremony.account import Account, row, statement
+from vestry.ceremony.late import LateSeal
+from vestry.ceremony.replay import MISSING, FileVerdict, ReplayStep, compare_files, replay
 from vestry.cli.run import screen_here
 from vestry.errors import ExitStatus
 from vestry.text import printable
@@ -26,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
         pass
     account = Account()
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    steps = (account.add(step) for step in replay(transcript.read_on(path), now=now))
+    steps = (account.add(step) for step in replay(transcript.iter_read(path), now=now))
     if args.json:
         result = _object(steps, account, path)
     elif args.plain or not screen_here():
@@ -34,17 +36,21 @@ def run(args: argparse.Namespace) -> int:
     else:
         from vestry.tui.replay import run_replay  # noqa: PLC0415 - only the screen loads Textual
 
-        run_replay(list(steps))
-        result = account.result(_files(account, path))
+        shown = list(steps)
+        result = account.result(*beside(account.last, path))
+        run_replay(shown, statement(result))
         sys.stdout.write("\n".join(statement(result)) + "\n")
     return int(ExitStatus.DONE if result["ok"] else ExitStatus.DOES_NOT_HOLD)
 
 
-def _files(account: Account, path: Path) -> tuple[FileVerdict, ...]:
-    state = account.last.state if account.last is not None else None
-    files = () if state is None else compare_files(state, path.parent)
+def beside(last: ReplayStep | None, path: Path) -> tuple[tuple[FileVerdict, ...], tuple[LateSeal, ...]]:
+    """The verdicts on the ceremony's files beside its transcript, and on the seals that were added later."""
+    if last is None:
+        return (), ()
+    files = () if last.state is None else compare_files(last.state, path.parent)
     # A transcript that lies alone, without any file of its ceremony, is judged by itself.
-    return () if all(file.why == MISSING for file in files) else files
+    files = () if all(file.why == MISSING for file in files) else files
+    return files, late.judge_all(last.recorded.head, last.state, path.parent)
 
 
 def _object(steps: Iterator[ReplayStep], account: Account, path: Path) -> dict[str, Any]:
@@ -52,7 +58,7 @@ def _object(steps: Iterator[ReplayStep], account: Account, path: Path) -> dict[s
     sys.stdout.write('{"events": [')
     for number, step in enumerate(steps):
         sys.stdout.write((", " if number else "") + json.dumps(row(step)))
-    result = account.result(_files(account, path))
+    result = account.result(*beside(account.last, path))
     sys.stdout.write("], " + json.dumps(result)[1:] + "\n")
     return result
 
@@ -61,10 +67,11 @@ def _lines(steps: Iterator[ReplayStep], account: Account, path: Path) -> dict[st
     for step in steps:
         r = step.recorded
         name = codec.name_of(r.event)
-        sys.stdout.write(f"{r.n:>4}  {r.at}  {step.verdict:<10}  {name:<18}  {printable(r.by)}\n      {step.why}\n")
-    files = _files(account, path)
+        line = f"{r.n:>4}  {r.at:<20}  {step.verdict:<10}  {name:<18}  {printable(r.by)}"
+        sys.stdout.write(f"{line.rstrip()}\n      {step.why}\n")
+    files, seals = beside(account.last, path)
     for file in (f for f in files if f.verdict == "failed"):
         sys.stdout.write(f"file  failed      {printable(file.name)}: {file.why}\n")
-    result = account.result(files)
+    result = account.result(files, seals)
     sys.stdout.write("\n" + "\n".join(statement(result)) + "\n")
     return result

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import getpass
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from random import SystemRandom
@@ -28,7 +29,7 @@ from vestry.metadata.review import Review, Reviewed, conclude
 from vestry.plain.prompts import Prompts
 from vestry.text import printable, words
 from vestry.tokens import certificates, pins
-from vestry.tokens.token import Token, TokenInfo, TokenSource
+from vestry.tokens.token import Token, TokenInfo, TokenSource, Unlocked
 
 _WORDS_TYPED = 2
 _WORDS_TRIES = 3
@@ -60,8 +61,9 @@ def run(args: argparse.Namespace) -> int:
         for line in decided_by(opened):
             front.tell(line)
         reviewed = read(front, review)
-        confirm(front, review)
-        signature = _sign(front, reviewed, review.signed[1], key, token)
+        confirm(front, review.new.digest, "the digest")
+        with unlocked(front, token, practice=REHEARSAL_FIELD in review.signed[1]) as open_token:
+            signature = sign_reviewed(reviewed, key, open_token, find(open_token, key))
     after = bundle.add_signature(opened, signature, "".join(certificates.pem(der) for der in vouching))
     _report(args, after, signature)
     return int(ExitStatus.DONE)
@@ -130,28 +132,28 @@ def read(front: Front, review: Review) -> Reviewed:
     return conclude(review, front.ask(ReadReview("review", sentence, review=review)))
 
 
-def confirm(front: Front, review: Review) -> None:
-    """Have two words of the digest typed, at places of the program's choice.
+def confirm(front: Front, digest: str, what: str) -> None:
+    """Have two words of `digest`, which people call `what`, typed, at places of the program's choice.
 
     Raises:
         Stopped: they were wrong three times.
     """
-    right = words(review.new.digest)
+    right = words(digest)
     for _ in range(_WORDS_TRIES):
         places = tuple(sorted(SystemRandom().sample(range(1, len(right) + 1), _WORDS_TYPED)))
         typed = front.ask(
             TypeBack(
                 "words",
-                f"Type words {places[0]} and {places[1]} of the digest.",
+                f"Type words {places[0]} and {places[1]} of {what}.",
                 details=("Compare all of it with what the others have, and let someone read the two aloud.",),
-                digest=review.new.digest,
+                digest=digest,
                 positions=places,
             )
         )
         if [w.lower() for w in typed.split()] == [right[p - 1].lower() for p in places]:
             return
         front.tell(f"These are not words {places[0]} and {places[1]}. Nothing was signed.", good=False)
-    raise Stopped("the words were wrong three times; nothing was signed", do="compare the digest, then sign again")
+    raise Stopped("the words were wrong three times; nothing was signed", do=f"compare {what}, then sign again")
 
 
 def describe(info: TokenInfo) -> str:
@@ -159,7 +161,10 @@ def describe(info: TokenInfo) -> str:
     return f"token '{printable(info.label, 40)}' ({printable(info.model, 40)}), serial {printable(info.serial, 40)}"
 
 
-def _sign(front: Front, reviewed: Reviewed, signed: Mapping[str, object], key: Key, token: Token) -> Signature:
+@contextmanager
+def unlocked(front: Front, token: Token, *, practice: bool) -> Iterator[Unlocked]:
+    """The token, opened with the PIN that its holder types: one try, and whoever mistyped runs the line again. What
+    only is for `practice` may have a factory's PIN."""
     info = token.info
     if info.tries == "locked":
         raise TokenTrouble(
@@ -178,12 +183,11 @@ def _sign(front: Front, reviewed: Reviewed, signed: Mapping[str, object], key: K
     warning = f"PIN tries left: {info.tries_left}." if info.tries_left is not None else ""
     pin = front.ask(Secret("pin", f"Type the PIN of {describe(info)}.", warning=warning))
     try:
-        if REHEARSAL_FIELD not in signed:
+        if not practice:
             pins.refuse_factory(pin)
-        # One try, as typed: whoever mistyped runs the line again.
-        with token.unlock(pin) as unlocked:
+        with token.unlock(pin) as opened:
             front.waiting("The token signs; touch it if it blinks")
-            return sign_reviewed(reviewed, key, unlocked, find(unlocked, key))
+            yield opened
     finally:
         pin.wipe()
         front.waiting("")

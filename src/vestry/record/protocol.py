@@ -86,7 +86,7 @@ def _about(script: Script) -> Html:
 def _script(script: Script) -> Html:
     named = [
         (
-            _INPUTS.get(i.name, i.name.capitalize()),
+            _INPUTS.get(i.name, i.name[:1].upper() + i.name[1:]),
             join((text(i.path), paragraph(page.hexadecimal(i.sha256)))),
         )
         for i in script.inputs

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from vestry.ceremony import agenda, codec
 from vestry.ceremony import events as e
-from vestry.ceremony.replay import MISSING, FileVerdict, ReplayStep, summary
+from vestry.ceremony.account import summary
+from vestry.ceremony.late import LateSeal
+from vestry.ceremony.replay import MISSING, FileVerdict, ReplayStep
 from vestry.ceremony.state import State
 from vestry.errors import VestryError
 from vestry.record import page, story
@@ -17,29 +19,33 @@ from vestry.record.telling import happened
 from vestry.text import printable
 
 
-def record(lines: Sequence[ReplayStep], files: Sequence[FileVerdict]) -> str:
+def record(lines: Sequence[ReplayStep], files: Sequence[FileVerdict], late: Sequence[LateSeal] = ()) -> str:
     """The record as one HTML file; the same transcript and files give the same bytes.
 
     Args:
         lines: Every event of the transcript with its verdict, as `replay` gives them; at least one.
         files: The files beside the transcript, as `compare_files` gives them; none where none was looked for.
+        late: The seals that were added after the ceremony, as `late.judge_all` gives them.
     """
     state = story.last_state(lines)
     opened = lines[0].recorded.event
-    title = state.script.title if state else "a ceremony that cannot be folded"
+    withheld = isinstance(opened, e.Withheld)
+    untold = "a ceremony whose script is withheld" if withheld else "a ceremony that cannot be folded"
+    title = state.script.title if state else untold
+    times = [x.recorded.at for x in lines if x.recorded.at] or ["at a time that is withheld"]
     # What cannot be folded may be a rehearsal: it is one if its first line says so.
     rehearsal = state.script.rehearsal if state else isinstance(opened, e.Opened) and opened.rehearsal
     head = page.hexadecimal(lines[-1].recorded.head[:16])
     return page.page(
         f"Record: {title}",
-        [join((text(f"Record of {title}, opened {lines[0].recorded.at}; head "), head, text("...")))],
+        [join((text(f"Record of {title}, opened {times[0]}; head "), head, text("...")))],
         [
-            _outcome(lines, state, files),
-            _identity(lines, opened),
+            _outcome(lines, state, files, late),
+            _identity(lines, opened, times),
             *([] if state is None else _told(lines, state)),
             section("Exceptions", _exceptions(lines)),
             section("Troubles, and what was done", _troubles(lines)),
-            *([] if state is None else [_part("Seals", lambda: [seals(lines, state)])]),
+            _part("Seals", lambda: [seals(lines, state, late)]),
             section("Files", *_files(files)),
             section("What rests on whose word", _words(lines)),
             section("Every event, with the verdict of the replay", _log(lines)),
@@ -67,14 +73,15 @@ def _part(title: str, tell: Callable[[], Iterable[Html]]) -> Html:
         return section(title, paragraph(text("This cannot be told from the transcript: "), shown(why), kind="bad"))
 
 
-def _outcome(lines: Sequence[ReplayStep], state: State | None, files: Sequence[FileVerdict]) -> Html:
-    result = summary(list(lines), tuple(files))
+def _outcome(
+    lines: Sequence[ReplayStep], state: State | None, files: Sequence[FileVerdict], late: Sequence[LateSeal]
+) -> Html:
+    result = summary(list(lines), tuple(files), tuple(late))
     counts = result["counts"]
     said = f"{counts['recomputed']} recomputed, {counts['witnessed']} witnessed, {counts['failed']} failed"
     bad = [line for line in lines if line.verdict == "failed"]
-    wrong = [f for f in files if f.verdict == "failed"]
     parts = [
-        paragraph(text(f"{said}."), kind="bad" if bad or wrong else "good"),
+        paragraph(text(f"{said}."), kind="good" if result["ok"] else "bad"),
         paragraph(
             text(
                 "Recomputed: derived again from other events and found equal. Witnessed: rests on the word of a "
@@ -87,8 +94,11 @@ def _outcome(lines: Sequence[ReplayStep], state: State | None, files: Sequence[F
             join((text(f"line {x.recorded.n}, {codec.name_of(x.recorded.event)}: "), shown(x.why))) for x in bad
         )
         parts.append(section("What failed", listing(shown_bad), level=3))
-    parts += [paragraph(text(line)) for line in _standing(state, result["complete"])]
-    if not result["complete"]:
+    if counts["withheld"]:
+        text_ = f"A published copy: {counts['withheld']} withheld, and {counts['unknown']} that can't be recomputed "
+        parts.append(paragraph(text(f"{text_}without those. No such line counts as failed.")))
+    parts += [paragraph(text(line)) for line in _standing(state, bool(result["complete"]))]
+    if result["complete"] is False:
         parts.append(paragraph(text("The ceremony is not complete."), kind="bad"))
     return join(parts)
 
@@ -117,9 +127,9 @@ def _standing(state: State | None, complete: bool) -> Iterator[str]:
         yield "Nobody sealed it."
 
 
-def _identity(lines: Sequence[ReplayStep], opened: e.Event) -> Html:
-    first, last = lines[0].recorded, lines[-1].recorded
-    pairs = [("Opened", text(first.at)), ("Last event", text(last.at)), ("Events", text(len(lines)))]
+def _identity(lines: Sequence[ReplayStep], opened: e.Event, times: Sequence[str]) -> Html:
+    last = lines[-1].recorded
+    pairs = [("Opened", text(times[0])), ("Last event", text(times[-1])), ("Events", text(len(lines)))]
     parts = [section("Head of the transcript", page.digest(last.head, qr=True))]
     if isinstance(opened, e.Opened):
         pairs += [
@@ -134,7 +144,7 @@ def _identity(lines: Sequence[ReplayStep], opened: e.Event) -> Html:
 def _people(lines: Sequence[ReplayStep], state: State) -> Html:
     gathered = {p: x.recorded.at for x in lines if isinstance(g := x.recorded.event, e.Gathered) for p in g.people}
     acted: dict[str, list[str]] = {}
-    for line in lines:
+    for line in (x for x in lines if x.verdict != "withheld"):
         acted.setdefault(line.recorded.by, []).append(line.recorded.at)
     rows = []
     known = [(p.name, p.office) for p in state.script.people]

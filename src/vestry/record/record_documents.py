@@ -7,11 +7,26 @@ from collections.abc import Iterator, Sequence
 
 from vestry.ceremony import events as e
 from vestry.ceremony.drafts import holders
+from vestry.ceremony.late import LateSeal
 from vestry.ceremony.replay import ReplayStep
 from vestry.ceremony.state import State
 from vestry.metadata.review import Review
 from vestry.record import page, story
-from vestry.record.page import Html, count, facts, join, lead, listing, paragraph, section, shown, table, text, word
+from vestry.record.page import (
+    Html,
+    count,
+    facts,
+    join,
+    lead,
+    listing,
+    paragraph,
+    section,
+    shown,
+    table,
+    tag,
+    text,
+    word,
+)
 
 _MOST_CHANGES = 500
 
@@ -137,10 +152,10 @@ def exports(lines: Sequence[ReplayStep], state: State) -> Iterator[Html]:
             yield section(title, to, table(("File", "SHA-256"), rows), level=3)
 
 
-def seals(lines: Sequence[ReplayStep], state: State) -> Html:
-    """Who says that the ceremony went as recorded, and who does not."""
+def seals(lines: Sequence[ReplayStep], state: State | None, late: Sequence[LateSeal]) -> Html:
+    """Who says that the ceremony went as recorded, and who does not; then those who said so later."""
     parts = []
-    if state.seal is not None:
+    if state is not None and state.seal is not None:
         parts.append(lead(text("The seals are about the signed files above and this head, when sealing began:")))
         parts.append(page.digest(state.seal_head))
     rows = []
@@ -159,4 +174,17 @@ def seals(lines: Sequence[ReplayStep], state: State) -> Html:
                 )
             )
     parts.append(table(("Line", "Time (UTC)", "Person", "Says", "Reason", "Verdict"), rows))
+    if late:
+        parts.append(lead(text("Added later, as files, about this transcript to its last head:")))
+        said_later = [
+            (
+                text(x.file),
+                word(x.person or "-"),
+                word(("agrees" if x.agree else "does not agree") if x.person else "-"),
+                text(x.reason or "none given"),
+                join((tag("b", text(x.verdict)), text(": "), shown(x.why))),
+            )
+            for x in late
+        ]
+        parts.append(table(("File", "Person", "Says", "Reason", "Verdict"), said_later))
     return join(parts)

@@ -10,7 +10,7 @@ from vestry.ceremony import events as e
 
 def told(recorded: e.Recorded) -> str:
     """Who did what, without a full stop; not printable yet."""
-    return f"{recorded.by} {happened(recorded.event)}"
+    return f"{recorded.by} {happened(recorded.event)}".lstrip()
 
 
 def happened(event: e.Event) -> str:
@@ -65,4 +65,5 @@ _TOLD: Mapping[type, Callable[[Any], str]] = {
     ),
     e.ClockStated: lambda x: f"read a watch: {x.watch}, {x.seconds:+} s from the machine's clock",
     e.ClockAnswered: lambda _: "went on with a clock in doubt",
+    e.Withheld: lambda _: "is withheld in this copy",
 }

@@ -154,6 +154,15 @@ def help_dialog(about: Help, glyphs: Glyphs, more: str = "") -> Dialog:
     return Dialog(text, dict.fromkeys(("escape", "f1", "q"), "back"), [key("Esc", "back")], glyphs)
 
 
+def outcome_dialog(lines: Sequence[str], glyphs: Glyphs) -> Dialog:
+    """What a replay comes to: a statement, sentence by sentence."""
+
+    def text(width: int) -> list[Line]:
+        return [row for sentence in lines for row in paragraph(sentence, width)]
+
+    return Dialog(text, dict.fromkeys(("escape", "o", "q"), "back"), [key("Esc", "back")], glyphs)
+
+
 def trouble_dialog(error: VestryError, meaning: str, glyphs: Glyphs) -> Dialog:
     """Three lines: what happened, what it means, what to do. It stays until a key that no habit presses."""
     what = f"{printable(error.what)} [{error.code}]" if error.code else printable(error.what)

@@ -16,21 +16,29 @@ from vestry.ceremony.replay import ReplayStep
 from vestry.text import printable
 from vestry.tui import glyphs as tiers
 from vestry.tui.base import QuietApp, terminal
-from vestry.tui.dialogs import digest_dialog, help_dialog
+from vestry.tui.dialogs import digest_dialog, help_dialog, outcome_dialog
 from vestry.tui.glyphs import Glyphs
 from vestry.tui.help_text import Help
 from vestry.tui.lines import BLANK, Line, Span, Tone, hex_rows, key, line, packed, paragraph
 from vestry.tui.outlook import Outlook, header_lines, outlook, rail_lines
 from vestry.tui.widgets.line_view import LineView
 
-_TONES: Mapping[str, Tone] = {"recomputed": "good", "witnessed": "plain", "failed": "bad"}
+_TONES: Mapping[str, Tone] = {
+    "recomputed": "good",
+    "witnessed": "plain",
+    "failed": "bad",
+    "withheld": "quiet",
+    "unknown": "accent",
+}
 _HELP = Help(
     "recomputed: made again here from other lines, and found equal. witnessed: it rests on the word of people or of a "
-    "device. failed: it would have been refused, or its value is another.",
+    "device. failed: it would have been refused, or its value is another. In a published copy, withheld: it is not "
+    "shown; unknown: it can't be recomputed without what is withheld.",
     "The number of the line, its verdict, and why.",
     (
         "f goes to the next line that failed; whatever follows it was built upon it. s goes to the next step of the "
-        "script, p to the next line by somebody else, t to the next by the same person. With Shift, each goes back."
+        "script, p to the next line by somebody else, t to the next by the same person. With Shift, each goes back. "
+        "o shows what it all comes to, with every seal."
     ),
 )
 
@@ -46,9 +54,9 @@ _JUMPS: Mapping[str, Literal["failure", "step", "other", "same"]] = {
 class ReplayApp(QuietApp[None]):
     """One event at a time: the frame as it was after it, and what the event says."""
 
-    def __init__(self, steps: Sequence[ReplayStep], *, glyphs: Glyphs) -> None:
+    def __init__(self, steps: Sequence[ReplayStep], *, outcome: Sequence[str] = (), glyphs: Glyphs) -> None:
         super().__init__()
-        self._steps, self._glyphs = steps, glyphs
+        self._steps, self._glyphs, self._outcome = steps, glyphs, outcome
         self._failed = [i for i, step in enumerate(steps) if step.verdict == "failed"]
         self._stages = [step.state and agenda.position(step.state) for step in steps]
         self._frames: dict[int, Outlook] = {}
@@ -91,6 +99,8 @@ class ReplayApp(QuietApp[None]):
             self.push_screen(help_dialog(_HELP, self._glyphs))
         elif event.key == "f3" and self._steps:
             self.push_screen(digest_dialog(self._steps[self.at].recorded.head, self._glyphs))
+        elif event.key == "o" and self._outcome:
+            self.push_screen(outcome_dialog(self._outcome, self._glyphs))
         elif event.key in ("escape", "q", "ctrl+c", "ctrl+q"):
             self.exit()
 
@@ -123,14 +133,14 @@ class ReplayApp(QuietApp[None]):
     def _frame(self) -> Outlook:
         if self.at not in self._frames and self._steps:
             state = self._steps[self.at].state
-            self._frames[self.at] = outlook(state) if state is not None else Outlook("This line can't be folded")
+            self._frames[self.at] = outlook(state) if state is not None else Outlook(_unfolded(self._steps[self.at]))
         return self._frames.get(self.at, Outlook("An empty transcript"))
 
     def _header(self, width: int) -> list[Line]:
         right: Line = (Span("REPLAY", "accent"),)
         if self._steps:
             when = self._steps[self.at].recorded.at
-            right = (*right, Span(f"  {printable(when).replace('T', ' ').replace('Z', ' UTC')}"))
+            right = (*right, Span(f"  {printable(when).replace('T', ' ').replace('Z', ' UTC')}")) if when else right
         return header_lines(self._frame(), right, width, self._glyphs)
 
     def _rail(self, width: int) -> list[Line]:
@@ -151,7 +161,12 @@ class ReplayApp(QuietApp[None]):
             key("p", "person"),
             key("t", "same"),
         ]
-        return packed([count, *steps, key("F1", "help"), key("F3", "head"), key("Esc", "leave")], width, gap=2)
+        more = [key("o", "outcome")] if self._outcome else []
+        return packed([count, *steps, *more, key("F1", "help"), key("F3", "head"), key("Esc", "leave")], width, gap=2)
+
+
+def _unfolded(step: ReplayStep) -> str:
+    return "The script is withheld" if step.verdict in ("withheld", "unknown") else "This line can't be folded"
 
 
 def event_lines(step: ReplayStep, of: int, width: int) -> list[Line]:
@@ -163,7 +178,7 @@ def event_lines(step: ReplayStep, of: int, width: int) -> list[Line]:
         (Span(f"Line {recorded.n} of 0 to {of - 1}: ", "strong"), Span(step.verdict, _TONES[step.verdict])),
         *paragraph(step.why, width, "bad" if step.verdict == "failed" else "plain"),
         BLANK,
-        *paragraph(f"{name}, by {printable(recorded.by)}", width, "accent"),
+        *paragraph(f"{name}, by {printable(recorded.by)}" if recorded.by else name, width, "accent"),
         *paragraph(" ".join(about.split()), width, "quiet"),
         BLANK,
     ]
@@ -186,14 +201,14 @@ def _value(name: str, value: object, width: int) -> list[Line]:
     return [title, *(row for text in texts for row in paragraph(text, width, indent=2))]
 
 
-def run_replay(steps: Sequence[ReplayStep], *, glyphs: str | None = None) -> None:
-    """Step through `steps` on the full screen until a person leaves.
+def run_replay(steps: Sequence[ReplayStep], outcome: Sequence[str], *, glyphs: str | None = None) -> None:
+    """Step through `steps` on the full screen until a person leaves; `outcome` are lines on what it all comes to.
 
     Raises:
         InputRejected: there is no terminal to draw on.
         Exception: a fault of the program itself, after the terminal was restored.
     """
-    app = ReplayApp(steps, glyphs=tiers.choose(glyphs, terminal=terminal()))
+    app = ReplayApp(steps, outcome=outcome, glyphs=tiers.choose(glyphs, terminal=terminal()))
     app.run(mouse=False)
     if app.fault is not None:
         raise app.fault

@@ -1,0 +1,143 @@
+"""What a whole replay comes to: counts, what rests on whose word, the seals, and a statement for auditors to quote."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, get_args
+
+from vestry.ceremony import agenda, codec
+from vestry.ceremony import events as e
+from vestry.ceremony.late import FOLDER, LateSeal
+from vestry.ceremony.replay import FileVerdict, ReplayStep, Verdict
+from vestry.ceremony.state import State
+from vestry.text import printable
+
+_NAMED = 20
+_VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
+
+
+def row(step: ReplayStep) -> dict[str, Any]:
+    """An event as ``vestry replay --json`` prints it."""
+    return {
+        "n": step.recorded.n,
+        "at": step.recorded.at,
+        "by": printable(step.recorded.by),
+        "event": codec.name_of(step.recorded.event),
+        "verdict": step.verdict,
+        "why": step.why,
+    }
+
+
+class Account:
+    """What is to be said of a whole replay, added up step by step: it grows with what is said, not with the steps."""
+
+    def __init__(self) -> None:
+        self.last: ReplayStep | None = None
+        self._counts: dict[Verdict, int] = dict.fromkeys(_VERDICTS, 0)
+        self._failed: list[int] = []
+        self._seals: list[dict[str, Any]] = []
+        self._word: dict[str, dict[str, int]] = {}
+
+    def add(self, step: ReplayStep) -> ReplayStep:
+        """Take the next step into account, and hand it on."""
+        self.last = step
+        self._counts[step.verdict] += 1
+        event = step.recorded.event
+        if step.verdict == "failed":
+            self._failed += [step.recorded.n] if len(self._failed) < _NAMED else []
+        elif isinstance(event, e.Sealed):
+            person, reason = str(printable(event.person)), str(printable(event.reason))
+            said = {"person": person, "agree": event.agree, "reason": reason}
+            self._seals.append({"where": f"line {step.recorded.n}", **said, "verdict": step.verdict, "why": step.why})
+        if step.verdict == "witnessed":
+            told = self._word.setdefault(str(printable(step.recorded.by)), {})
+            told[step.why] = told.get(step.why, 0) + 1
+        return step
+
+    def result(self, files: tuple[FileVerdict, ...], late: tuple[LateSeal, ...] = ()) -> dict[str, Any]:
+        """The object that ``vestry replay --json`` prints, but for the events. ``word`` maps each person to what rests
+        on that person's word, or on that of a device in their hands, and to how many events that is; ``failed`` are the
+        first lines that failed; ``seals`` are those of the ceremony and the `late` ones; ``complete`` and ``rehearsal``
+        are null where a published copy doesn't show them."""
+        state = self.last.state if self.last is not None else None
+        bad = any(f.verdict == "failed" for f in files) or any(x.verdict == "failed" for x in late)
+        whole = state is not None and agenda.position(state) == len(state.script.steps) and state.unanswered is None
+        gaps = self._counts["withheld"] > 0
+        return {
+            "ok": self.last is not None and not self._counts["failed"] and not bad,
+            "head": self.last.recorded.head if self.last is not None else "",
+            "complete": None if gaps else whole,
+            "rehearsal": state.script.rehearsal if state is not None else None if gaps else False,
+            "sealed": {x["person"]: x["agree"] for x in self._seals},
+            "skipped": {i + 1: printable(x.reason) for i, x in sorted(state.skipped.items())} if state else {},
+            "clock": [{"n": f.n, "code": f.code, "text": f.text} for f in state.clock] if state else [],
+            "clock_open": _clock_open(state),
+            "counts": dict(self._counts),
+            "failed": list(self._failed),
+            "word": {person: dict(told) for person, told in self._word.items()},
+            "files": [{"name": f.name, "verdict": f.verdict, "why": f.why} for f in files],
+            "seals": [*self._seals, *({"where": f"{FOLDER}/{x.file}", **_late(x)} for x in late)],
+        }
+
+
+def _late(x: LateSeal) -> dict[str, Any]:
+    said = {"person": x.person, "agree": x.agree, "reason": x.reason, "key": x.keyid} if x.person else {}
+    return {**said, "verdict": x.verdict, "why": x.why}
+
+
+def summary(
+    steps: Iterable[ReplayStep], files: tuple[FileVerdict, ...], late: tuple[LateSeal, ...] = ()
+) -> dict[str, Any]:
+    """The object that ``vestry replay --json`` prints."""
+    account = Account()
+    rows = [row(account.add(step)) for step in steps]
+    return {**account.result(files, late), "events": rows}
+
+
+def statement(result: Mapping[str, Any]) -> list[str]:
+    """What an auditor can quote of a `summary`: one sentence a line, printable."""
+    counts = result["counts"]
+    events, failed = sum(counts.values()), [str(n) for n in result["failed"]]
+    kind = {True: "a rehearsal", False: "a ceremony", None: "a ceremony or a rehearsal"}[result["rehearsal"]]
+    if counts["withheld"]:
+        lines = [f"This published copy of {kind}, with the head {result['head']}, has {events:,} events:"]
+        more = f", {counts['withheld']:,} withheld, and {counts['unknown']:,} that can't be recomputed without those"
+    else:
+        end = "complete" if result["complete"] else "not complete"
+        lines = [f"The transcript of {kind}, {end}, with the head {result['head']}, has {events:,} events:"]
+        more = ""
+    told = f"{counts['recomputed']:,} recomputed, {counts['witnessed']:,} witnessed, {counts['failed']:,} failed"
+    lines += [f"{told}{more}."]
+    if failed:
+        more = f" and {counts['failed'] - len(failed):,} more" if counts["failed"] > len(failed) else ""
+        lines.append(f"Failed: line {', '.join(failed)}{more}.")
+    lines += [f"Step {step} was skipped: {reason}" for step, reason in result["skipped"].items()]
+    lines += [f"The clock, line {found['n']}: {found['text']} [{found['code']}]." for found in result["clock"]]
+    if result["clock_open"]:
+        lines.append(f"Nobody answered for it: {printable(result['clock_open'], 200)}.")
+    files = [file["verdict"] == "recomputed" for file in result["files"]]
+    if files:
+        lines.append(f"{sum(files):,} of {len(files):,} files were made again from it, byte for byte.")
+    else:
+        lines.append("No file of the ceremony lay beside it; the transcript alone was judged.")
+    lines += [_told(x) for x in result["seals"]] or ["Nobody sealed it."]
+    for person, rests in result["word"].items():
+        lines.append(f"On the word of {printable(person, 60)}:")
+        lines += [f"  {why}{f' ({count:,} times)' if count > 1 else ''}" for why, count in rests.items()]
+    return lines
+
+
+def _told(seal: Mapping[str, Any]) -> str:
+    if seal["verdict"] == "failed":
+        return f"The seal {printable(seal['where'], 100)} does not hold: {printable(seal['why'], 200)}."
+    says = "agrees" if seal["agree"] else f"does NOT agree: {printable(seal['reason'], 200)}"
+    # In the ceremony, the line's verdict is told with the others; a seal from elsewhere stands for itself.
+    aside = "" if seal["verdict"] == "recomputed" and seal["where"].startswith("line") else f" ({seal['why']})"
+    return f"{printable(seal['person'], 60)} sealed it and {says}{aside}."
+
+
+def _clock_open(state: State | None) -> str:
+    """What of the clock was not answered for at the end; empty where nothing is open."""
+    if state is None or not (state.doubt or state.jumped):
+        return ""
+    return state.doubt or state.clock[-1].text
