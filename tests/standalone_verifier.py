@@ -189,7 +189,7 @@ def verify(disk):
     digests, theirs, wanted, seals = {}, {}, None, []
     try:
         if must(events and events[0] and events[0]["what"] == "opened", "line 0 is not 'opened', or is withheld"):
-            digests, theirs, wanted = check_ceremony(disk, events, heads, seals)
+            theirs, wanted = check_ceremony(disk, events, heads, digests, seals)
     except BROKEN as error:
         must(False, f"cannot be read on: {error!r}")
     for name in sorted(n for n in disk if n.startswith("seals/") and n not in digests):
@@ -200,9 +200,9 @@ def verify(disk):
     return heads[-1] if heads else "", seals
 
 
-def check_ceremony(disk, events, heads, seals):
-    """All that line 0 is needed for; gives digests by file, and what seals are held against."""
-    opened, inputs, digests, theirs = events[0]["with"], events[0]["with"]["inputs"], {}, {}
+def check_ceremony(disk, events, heads, digests, seals):
+    """All that line 0 is needed for; finds digests by file, and gives what seals are held against."""
+    opened, inputs, theirs = events[0]["with"], events[0]["with"]["inputs"], {}
     script = tomllib.loads(opened["script"])
     known = opened["format"] == 1 and opened["rehearsal"] == script["ceremony"].get("rehearsal", False)
     must(known, "line 0: another format, or rehearsal or not?")
@@ -249,6 +249,8 @@ def check_ceremony(disk, events, heads, seals):
             must(fields["subjects"] == files, f"line {n}: the seal is not about the signed files")
         elif what == "sealed":
             sealed.append((n, fields, wanted(fields)))
+            name = re.sub("[^A-Za-z0-9]+", "-", fields["person"]).strip("-").lower() or "person"
+            digests[f"seals/{name}.json"] = sha256(fields["envelope"].encode())
     head = heads[-1]
     documents = {n.split(".")[1]: parse(disk[f"signed/{n}"]) for n in files}
     signed = {role: document["signed"] for role, document in documents.items()}
@@ -269,13 +271,11 @@ def check_ceremony(disk, events, heads, seals):
         theirs.setdefault(spec["holder"], set()).update(der(public_key(keys[i])) for i in keys if i.startswith(keyid))
     for n, fields, expected in sealed:
         seals.append(check_seal(f"line {n}", fields["envelope"], keys, theirs, lambda _, p=expected: p))
-        name = re.sub("[^A-Za-z0-9]+", "-", fields["person"]).strip("-").lower() or "person"
-        digests[f"seals/{name}.json"] = sha256(fields["envelope"].encode())
     for name, digest in {**digests, **{f"signed/{n}": d for n, d in files.items()}}.items():
         must(sha256(disk.get(name, b"")) == digest, f"{name}: is missing, or another file", sure=name in disk)
     more = sorted(n for n in disk if n.startswith("signed/") and n.removeprefix("signed/") not in files)
     must(not more, f"files that the transcript does not know: {more}", sure=True)
-    return digests, theirs, wanted
+    return theirs, wanted
 
 
 def main(argv):
@@ -289,7 +289,8 @@ def main(argv):
         must(False, f"cannot be read on: {error!r}", sure=True)
     told = [*(f"FAILED: {x}" for x in SAID), *(f"not shown here: {x}" for x in UNSHOWN)]
     told += [*(f"sealed: {person} {said}" for person, said in seals), f"withheld: {len(GAPS)} lines", f"head: {head}"]
-    told.append(f"verdict: {'does not hold' if SAID else f'holds, {len(seals)} sealed it'}")
+    holds = f"holds{' as far as it shows' if GAPS else ''}, {len(seals)} sealed it"
+    told.append(f"verdict: {'does not hold' if SAID else holds}")
     print(*(ascii(line)[1:-1] for line in told), sep="\n")
     return 1 if SAID else 0
 

@@ -92,7 +92,7 @@ def files(state: State) -> Iterator[tuple[str, bytes]]:
 
 def unaccounted(state: State, folder: Path, *, within: Sequence[str] = ("inputs", "bundles", "signed")) -> list[str]:
     """Names below `folder` of what lies among the outputs and is none, sorted."""
-    known = {name for name, _ in files(state)}
+    known = {name for name, _ in files(state)} | {f"signed/{name}" for name in state.outputs}
     return sorted(
         name
         for part in within

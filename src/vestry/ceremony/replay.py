@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from vestry.ceremony import events as e
-from vestry.ceremony import outputs, proof, published, reading, timekeeping, today
+from vestry.ceremony import gaps, outputs, proof, reading, timekeeping, today
 from vestry.ceremony.decide import decide
 from vestry.ceremony.state import State, evolve
 from vestry.errors import InputRejected, VestryError
@@ -100,7 +100,7 @@ def continued(last: ReplayStep | None, records: Iterable[e.Recorded], *, now: st
     lost = ""
     if last is not None and last.verdict == "failed" and state is None:
         lost = f"not looked at: line {last.recorded.n} can't be folded"
-    alone = published.Alone()
+    alone = gaps.Alone()
     for recorded in records:
         alone.add(recorded)
         if lost:
@@ -119,7 +119,7 @@ def continued(last: ReplayStep | None, records: Iterable[e.Recorded], *, now: st
                 why += _today(state, recorded.event, now)
             try:
                 state = evolve(state, recorded)
-            except _SENSELESS as error:
+            except SENSELESS as error:
                 verdict, why = "failed", f"cannot be folded: {_told(error)}"
                 lost = f"not looked at: line {recorded.n} before it can't be folded"
                 state = None
@@ -128,22 +128,22 @@ def continued(last: ReplayStep | None, records: Iterable[e.Recorded], *, now: st
 
 
 def _judge_published(
-    state: State | None, recorded: e.Recorded, before: e.Recorded | None, alone: published.Alone, now: str
+    state: State | None, recorded: e.Recorded, before: e.Recorded | None, alone: gaps.Alone, now: str
 ) -> tuple[Verdict, str, State | None]:
     """The verdict on a line below one that is withheld. What holds under any way to fill the gap holds; whatever does
     not may only lack what is withheld, so it is never called failed."""
-    with suppress(*_SENSELESS):  # what is withheld may be what it lacks
-        for candidate in published.candidates(state) if state is not None else ():
+    with suppress(*SENSELESS):  # what is withheld may be what it lacks
+        for candidate in gaps.candidates(state) if state is not None else ():
             verdict, why = _judge(candidate, recorded, before)
             if verdict != "failed":
-                after = published.fold(candidate, recorded)
+                after = gaps.fold(candidate, recorded)
                 added = _today(candidate, recorded.event, now) if now and verdict == "recomputed" else ""
                 return verdict, why + added + _clock(after, recorded), after
-    with suppress(*_SENSELESS):  # the state stays as it was then
-        state = published.fold(state, recorded) if state is not None else None
-    with suppress(*_SENSELESS):
+    with suppress(*SENSELESS):  # the state stays as it was then
+        state = gaps.fold(state, recorded) if state is not None else None
+    with suppress(*SENSELESS):
         if isinstance(recorded.event, e.Sealed) and alone.holds(recorded.event):
-            return "recomputed", published.SEAL_ALONE, state
+            return "recomputed", gaps.SEAL_ALONE, state
     return "unknown", f"cannot be recomputed: it may rest on what is withheld in {alone.told}", state
 
 
@@ -164,7 +164,7 @@ def _judge(state: State | None, recorded: e.Recorded, before: e.Recorded | None)
             proof.prove(state, at=recorded.at)
     except VestryError as error:
         return "failed", str(printable(str(error)))
-    except _SENSELESS as error:
+    except SENSELESS as error:
         return "failed", f"its values make no sense: {_told(error)}"
     if type(event) in _RECOMPUTED:
         return "recomputed", _RECOMPUTED[type(event)]
@@ -174,13 +174,13 @@ def _judge(state: State | None, recorded: e.Recorded, before: e.Recorded | None)
 def _today(state: State, event: e.Event, now: str) -> str:
     try:
         told = today.differences(state, event, now)
-    except _SENSELESS as error:
+    except SENSELESS as error:
         told = f"today's rules can't be asked: {_told(error)}"
     return f"; {told}" if told else ""
 
 
 # A forged event may hold any value; whatever it trips is a failure of that event, never of the replay.
-_SENSELESS = (
+SENSELESS = (
     VestryError,
     ValueError,
     LookupError,
@@ -217,13 +217,18 @@ def compare_files(state: State, folder: Path) -> tuple[FileVerdict, ...]:
     while True:
         try:
             name, content = next(accounted)
-            verdicts.append(FileVerdict(name, *_compared(folder / name, content)))
+            if not (state.withheld and name.startswith("signed/")):  # whose signatures may be withheld
+                verdicts.append(FileVerdict(name, *_compared(folder / name, content)))
         except StopIteration:
             break
-        except _SENSELESS as error:
-            verdicts.append(FileVerdict("the other files", "failed", f"can't be made again: {_told(error)}"))
+        except SENSELESS as error:
+            if not state.withheld:
+                verdicts.append(FileVerdict("the other files", "failed", f"can't be made again: {_told(error)}"))
             return tuple(verdicts)
-    verdicts += (FileVerdict(name, *_listed(folder / name, digest)) for name, digest in state.lists.items())
+    listed = dict(state.lists)
+    if state.withheld:
+        listed |= {f"signed/{name}": digest for name, digest in state.outputs.items()}
+    verdicts += (FileVerdict(name, *_listed(folder / name, digest)) for name, digest in listed.items())
     if state.withheld:  # a published copy comes without the files that rest on what is withheld
         verdicts = [v for v in verdicts if v.why != MISSING]
     verdicts += (FileVerdict(name, "failed", ADDED) for name in outputs.unaccounted(state, folder))

@@ -411,6 +411,31 @@ def _seal(p: argparse.ArgumentParser) -> None:
     )
 
 
+def _publish(p: argparse.ArgumentParser) -> None:
+    p.add_argument("transcript", metavar="TRANSCRIPT", help="a transcript, or the ceremony folder that holds it")
+    p.add_argument("-o", "--output", metavar="DEST", required=True, help="the folder to make")
+    p.add_argument(
+        "--withhold", metavar="N[-M][,...]", action="append", default=[], help="lines, by number; repeatable"
+    )
+    p.add_argument(
+        "--withhold-kind", metavar="EVENT", action="append", default=[], help="lines of this kind; repeatable"
+    )
+    p.add_argument(
+        "--withhold-person",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="lines and files in which this person, or a word of the name, stands; repeatable",
+    )
+    p.add_argument(
+        "--withhold-text",
+        metavar="TEXT",
+        action="append",
+        default=[],
+        help="lines and files in which this stands, a serial for example; repeatable",
+    )
+
+
 def _preflight(p: argparse.ArgumentParser) -> None:
     p.add_argument("script", nargs="?", metavar="SCRIPT", help="a ceremony script: its modules, times and requirements")
     p.add_argument("--into", metavar="DIR", default=".", help="where the ceremony will be written (default: here)")
@@ -434,6 +459,7 @@ _FILL: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "qr": _qr,
     "replay": _replay,
     "seal": _seal,
+    "publish": _publish,
     "record": _record,
     "tokens": _tokens,
     "attest": _attest,

@@ -33,6 +33,7 @@ VERBS = {
     "qr": "a bundle or signature as QR codes, and back",
     "replay": "give every event of a transcript its verdict",
     "seal": "say, under a signature, whether a ceremony went as told",
+    "publish": "a transcript's copy that withholds what you name",
     "record": "a transcript, judged, as a paper to keep",
     "tokens": "list tokens and their keys, or have them prove themselves",
     "attest": "hold device makers' proofs against their roots",
