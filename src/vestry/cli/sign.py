@@ -39,8 +39,8 @@ def run(args: argparse.Namespace) -> int:
     """Sign once. Nothing is asked for that cannot lead to a signature: the token is found first."""
     confined = isolation.enter(keep_network=args.keep_network)
     front = Prompts(secret=getpass.getpass if sys.stdin.isatty() else None)
-    front.tell(confined.said, good=confined.isolated or None)
     opened = open_bundle(args.bundle)
+    front.tell(confined.said, good=confined.isolated or None)
     review = of_bundle(opened, now=datetime.now(UTC))
     stopping = [f for f in review.findings if f.severity == "stop"]
     if stopping:

@@ -204,6 +204,21 @@ TEXTS: Mapping[str, Help] = {
         "What the clock and the watch say.",
         "Set the clock (in another console), then state the time again; or agree to go on, with a reason.",
     ),
+    "snapshot": Help(
+        "The folder is compared only if its files are exactly those whose list the script pins.",
+        "Which stick or folder it is, and who kept it.",
+        "Bring the right one and name it. Another folder is told, and asked for again.",
+    ),
+    "compared": Help(
+        "What differs from the last good snapshot may be an attacker's work. Your answer is in the transcript.",
+        "Each difference, and what will be done about it.",
+        "Do not go on while someone can't explain a difference; restore that target first.",
+    ),
+    "passphrase": Help(
+        "It opens the file of your own key for one signature, and is kept nowhere.",
+        "Nothing: a passphrase is never said.",
+        "A wrong one signs nothing. Run the same line again.",
+    ),
     "finished": Help(
         "The head stands for every line of the transcript. One changed letter gives other words.",
         "All 32 words, slowly. Witnesses write them down.",
