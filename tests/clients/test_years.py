@@ -61,6 +61,10 @@ def test_both_clients_follow_the_years_and_pip_installs_what_they_verified(
         years.rotate(leaves, joins, threshold)
     years.publish()
     assert years.version == 4
+    assert any_client(early, url, None, WHEEL).why == ""
+    stolen = years.home / "first" / "online.private.pem"
+    years.publish(private=years.recover())
+    assert years.version == 5
     # One that was there all the time, and one that wakes up with the first root.
     for home, root in ((early, None), (late, first)):
         outcome = any_client(home, url, root, WHEEL)
@@ -68,7 +72,7 @@ def test_both_clients_follow_the_years_and_pip_installs_what_they_verified(
         assert outcome.file is not None
         assert outcome.file.read_bytes() == wheel()
         kept = json.loads((home / "metadata" / "root.json").read_bytes())
-        assert kept["signed"]["version"] == 4
+        assert kept["signed"]["version"] == 5
     site = tmp_path / "site"
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--target", str(site)]
     subprocess.run([*pip, str(outcome.file)], check=True, capture_output=True)
@@ -84,9 +88,13 @@ def test_both_clients_follow_the_years_and_pip_installs_what_they_verified(
     trusted.write_bytes(first)
     status, walk = verdict(capsys, str(served[0]), "--trusted", str(trusted))
     assert status == 0
-    assert walk["roots"] == [1, 2, 3, 4]
-    assert walk["roles"]["bins"] == 1
+    assert walk["roots"] == [1, 2, 3, 4, 5]
+    assert walk["roles"]["bins"] == 2
     assert walk["targets"] == [{"path": WHEEL, "ok": True, "why": "", "file": True}]
+    # Whoever has the old online key can't go on with it.
+    years.publish(private=stolen)
+    assert any_client(early, url, None, WHEEL).why
+    assert verdict(capsys, str(served[0]), "--trusted", str(trusted))[0] == 1
 
 
 def spoil(years: Years, how: str) -> None:

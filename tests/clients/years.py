@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519
 from securesystemslib.signer import CryptoSigner, SSlibKey
 from tuf.api.metadata import Metadata, MetaFile, Snapshot, TargetFile, Targets, Timestamp
 
@@ -94,6 +95,71 @@ class Years:
         del self.holders[leaves]
         self.holders[joins] = state.keys[f"{joins.lower()}-root"].keyid
         self.take(folder / "c")
+
+    def recover(self) -> Path:
+        """Everything fell: all root keys, those of targets and bins, and the online key are replaced.
+
+        Returns:
+            The new online key's private half.
+        """
+        folder = self.home / "recovery"
+        folder.mkdir()
+        private = ed25519.Ed25519PrivateKey.generate()
+        pem = private.public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+        (folder / "online.pem").write_bytes(pem)
+        (folder / "online.private.pem").write_bytes(
+            private.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            )
+        )
+        old = {role: self._newest(role) for role in ("root", "targets", "bins")}
+        for role, version in old.items():
+            name = f"{version}.{role}.json"
+            (folder / name).write_bytes((self.www / "metadata" / name).read_bytes())
+        spare = {name: f"{90 + n:010d}" for n, name in enumerate([*self.holders, "spare0", "spare1"])}
+        source = SoftwareSource(self.tokens)
+        for serial in spare.values():
+            source.create(serial)
+        source.close()
+
+        def made(name: str, holder: str, token: str, roles: str) -> str:
+            key = f'[[keys]]\nname = "{name}"\nholder = "{holder}"\ntoken = "{token}"\nroles = ["{roles}"]\n'
+            return key + 'scheme = "ecdsa-sha2-nistp256"\n'
+
+        def token(name: str, holder: str, serial: str) -> str:
+            return f'[[tokens]]\nname = "{name}"\nholder = "{holder}"\nuse = "software"\nserial = "{serial}"\n'
+
+        def document(role: str) -> str:
+            raw = (folder / f"{old[role]}.{role}.json").read_bytes()
+            return f'[{role}]\nfrom = "{old[role]}.{role}.json"\nfrom_sha256 = "{hashlib.sha256(raw).hexdigest()}"\n'
+
+        names = list(self.holders)
+        text = (
+            '[ceremony]\ntitle = "Recovery"\nkind = "rotation"\nrepository = "practice.example"\nrehearsal = true\n'
+            '[[people]]\nname = "Olivia"\noffice = "administrator"\n[[people]]\nname = "Walter"\noffice = "witness"\n'
+            + "".join(f'[[people]]\nname = "{n}"\noffice = "holder"\n' for n in names)
+            + "".join(f'{document(r)}threshold = {3 if r == "root" else 2}\nexpires = "365d"\n' for r in old)
+            + f'[online]\npublic_key = "online.pem"\nsha256 = "{hashlib.sha256(pem).hexdigest()}"\n'
+            + "".join(token(n.lower(), n, self.serials[n]) + token(f"{n.lower()}-new", n, spare[n]) for n in names)
+            + "".join(token(f"spare{n}", names[n], spare[f"spare{n}"]) for n in (0, 1))
+            + "".join(
+                f'[[keys]]\nname = "{n.lower()}-old"\nholder = "{n}"\ntoken = "{n.lower()}"\nroles = ["root"]\n'
+                f'keyid = "{self.holders[n]}"\nleaves = true\n'
+                + made(f"{n.lower()}-root", n, f"{n.lower()}-new", "root")
+                for n in names
+            )
+            + "".join(made(f"{r}-{n}", names[n], f"spare{n}", r) for r in ("targets", "bins") for n in (0, 1))
+            + "".join(
+                f'[[steps]]\ndo = "{do}"\n' for do in ("gather", "provision", "draft", "review", "sign", "verify")
+            )
+        )
+        (folder / "recovery.toml").write_text(text)
+        script, inputs = reading.load(folder / "recovery.toml")
+        conductor.conduct(script, inputs, folder / "c", self.people, tokens=self.tokens)
+        self.take(folder / "c")
+        return folder / "online.private.pem"
 
     def _script(self, leaves: str, joins: str, threshold: int) -> str:
         names = [*self.holders, joins]
