@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from people import People
 
-from vestry.ceremony import conductor, rehearsal, replay, timekeeping, transcript
+from vestry.ceremony import account, conductor, rehearsal, replay, timekeeping, transcript
 from vestry.ceremony import events as e
 from vestry.ceremony.clock import FixedClock
 from vestry.ceremony.decide import decide
@@ -82,7 +82,7 @@ def test_a_clock_set_by_hand_is_told_answered_and_holds(
     assert names.index("clock") < names.index("watch")
     assert len(recorded(tmp_path / "r", e.ClockStated)) == 1
     steps = list(replay.replay(transcript.read(tmp_path / "r" / "transcript.jsonl")))
-    told = replay.summary(steps, ())
+    told = account.summary(steps, ())
     assert told["ok"]
     assert [(f["n"], f["code"]) for f in told["clock"]] == [(state.clock[0].n, code)]
     assert "about its clock" in steps[state.clock[0].n].why

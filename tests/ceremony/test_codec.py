@@ -11,7 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from vestry.ceremony import codec
-from vestry.ceremony.events import Event, GenerateIntended, PreflightTaken, Said, SignatureAdded
+from vestry.ceremony.events import Event, GenerateIntended, PreflightTaken, Said, SignatureAdded, Withheld
 from vestry.errors import InputRejected
 
 EVENTS = st.one_of([st.from_type(kind) for kind in get_args(Event)])
@@ -23,8 +23,15 @@ st.register_type_strategy(str, TEXT)
 def test_every_event_survives_a_round_trip(event: Event) -> None:
     numbers = [getattr(event, f.name) for f in fields(event) if f.type == "int"]
     assume(all(-(2**63) <= n < 2**64 for n in numbers))
+    assume(not isinstance(event, Withheld))
     plain = json.loads(json.dumps(codec.to_json(event)))
     assert codec.from_json(codec.name_of(event), plain) == event
+
+
+def test_no_line_can_say_that_its_event_is_withheld() -> None:
+    """Only a line without an event withholds one; a forger can't write that nothing is to be looked at here."""
+    with pytest.raises(InputRejected, match="no event"):
+        codec.from_json("withheld", {})
 
 
 def test_names_are_the_classes_in_snake_case() -> None:

@@ -13,7 +13,7 @@ import pytest
 from people import People
 from small import script_text
 
-from vestry.ceremony import agenda, attesting, conductor, reading, rehearsal, replay, transcript
+from vestry.ceremony import account, agenda, attesting, conductor, reading, rehearsal, replay, transcript
 from vestry.ceremony import events as e
 from vestry.ceremony.decide import decide
 from vestry.ceremony.dialogue import Departed
@@ -41,7 +41,7 @@ def replayed(folder: Path) -> tuple[list[replay.ReplayStep], dict[str, Any]]:
     steps = list(replay.replay(transcript.read(folder / "transcript.jsonl")))
     state = steps[-1].state
     assert state is not None
-    return steps, replay.summary(steps, replay.compare_files(state, folder))
+    return steps, account.summary(steps, replay.compare_files(state, folder))
 
 
 def states(folder: Path) -> Iterator[State]:
