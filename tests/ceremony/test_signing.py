@@ -48,6 +48,9 @@ def test_only_one_module_lets_tokens_sign(repository: Path) -> None:
         if "tokens" in path.parts:
             continue
         for node in ast.walk(ast.parse(path.read_text())):
+            # The module `private_keys` signs with keys in memory: those of a file that someone seals with.
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "private_keys.sign":
+                continue
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "sign":
                 callers.add(path.relative_to(repository / "src" / "vestry").as_posix())
     # The proof of a draft signs with throwaway keys in memory, and can't reach a token.

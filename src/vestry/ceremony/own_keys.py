@@ -40,7 +40,7 @@ class OwnKey:
     """A key object (see `seal_keys`), and what signs with it: a signature, and OpenPGP's hashed headers in hex."""
 
     key: Mapping[str, Any]
-    sign: Callable[[bytes], tuple[bytes, str]]
+    seal: Callable[[bytes], tuple[bytes, str]]
 
 
 def from_file(path: Path, front: Front) -> OwnKey:

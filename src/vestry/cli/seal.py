@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
             front.tell(printable(line))
         confirm(front, state.head, "the head of the transcript")
         payload = seal.late_statement(state, args.person, args.agree, args.reason, own.key)
-        signature, headers = own.sign(seal.pre_authentication_encoding(payload))
+        signature, headers = own.seal(seal.pre_authentication_encoding(payload))
     text = seal.envelope(seal.Sealed(payload, seal_keys.keyid(own.key), signature, headers))
     name = late.file_name(args.person, text)
     judged = late.judge(name, text.encode(), state.head, state)
