@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import random
+import signal
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -15,7 +17,7 @@ from holders import EXPIRES, holder
 
 from vestry.cli.main import main
 from vestry.errors import InputRejected
-from vestry.metadata import crowd, document, intake, look_ahead, reduction
+from vestry.metadata import aside, crowd, document, intake, look_ahead, reduction
 from vestry.metadata.document import Document, LargeDocument
 from vestry.metadata.lookalike import known_with
 from vestry.metadata.review import Review, review
@@ -389,3 +391,85 @@ def test_a_large_role_is_reviewed_under_its_delegator_from_the_command_line(
         main(["review", paths[0], str(tmp_path / "2.other.json"), "--delegator", str(tmp_path / "targets.json")]) == 2
     )
     assert "names no role 'other'" in capsys.readouterr().err
+
+
+def _false_id(s: Signed, n: int) -> None:
+    """The `n`-th delegation's key gets an id that is not its digest."""
+    role = roles(s)[n]
+    false = hashlib.sha256(b"false").hexdigest()
+    s["delegations"]["keys"][false] = s["delegations"]["keys"].pop(role["keyids"][0])
+    role["keyids"] = [false]
+
+
+def _file_outside(s: Signed, n: int) -> None:
+    names = sorted(s["targets"])
+    s["targets"][names[n].replace("packages/", "packages/deep/")] = s["targets"].pop(names[n])
+
+
+def _fewer_files(s: Signed, n: int) -> None:
+    del s["targets"][sorted(s["targets"])[n]]
+
+
+@pytest.mark.parametrize("n", [0, 39, 79])
+@pytest.mark.parametrize("change", [_false_id, _file_outside, _fewer_files])
+@pytest.mark.parametrize("sides", ["both", "old", "new"])
+def test_a_second_core_finds_what_one_finds(
+    change: Callable[[Signed, int], None], n: int, sides: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without: what stands in the half of a file that a child looks at may be overlooked, or be cut in two."""
+    old, new = targets(80, 80), targets(80, 80, version=2)
+    for side, signed in (("old", old), ("new", new)):
+        if sides in ("both", side):
+            change(signed, n)
+    raws = raw_of(old), raw_of(new)
+    entry = delegation("claimed", key("above")[0], paths=["*/*"])
+    above = targets(0, 0)
+    above["delegations"] = {"keys": dict([key("above")]), "roles": [entry]}
+    delegator = document.read(raw_of(above), where="above")
+
+    def found() -> tuple[Any, ...]:
+        was = quickly(raws[0])
+        now = quickly(raws[1], was)
+        assert isinstance(was, LargeDocument)
+        runs = [(r.form.place, r.start, r.end) for r, _ in was.left.runs]
+        said = told(review("claimed", now, old=was, delegator=delegator, now=NOW))
+        return runs, was.left.ids_hold(), said
+
+    apart = found()
+    monkeypatch.setattr(aside, "WORTH", 1)
+    monkeypatch.setattr(aside, "possible", lambda: True)
+    forks = []
+    fork = os.fork
+    monkeypatch.setattr(os, "fork", lambda: forks.append(1) or fork())
+    aside_too = found()
+    assert len(forks) >= 2
+    assert aside_too[0] == apart[0]
+    assert aside_too[1] == (change is not _false_id or sides == "new")
+    assert aside_too[2] == apart[2]
+    slow = told(review("claimed", slowly(raws[1]), old=slowly(raws[0]), delegator=delegator, now=NOW))
+    assert aside_too[2] == slow
+
+
+def _dies() -> bytes:
+    raise RuntimeError("in a child")
+
+
+def _is_killed() -> bytes:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return b""
+
+
+def test_without_a_child_or_its_answer_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without: half an answer, or none, may be taken for one that says that all is well."""
+
+    def refused() -> int:
+        raise BlockingIOError(11, "no more processes")
+
+    monkeypatch.setattr(aside, "possible", lambda: True)
+    assert aside.Aside(lambda: b"x" * 200_000).answer == b"x" * 200_000
+    assert aside.Aside(_dies).answer is None
+    assert aside.Aside(_is_killed).answer is None
+    monkeypatch.setattr(os, "fork", refused)
+    assert aside.Aside(lambda: b"").answer is None
+    monkeypatch.setattr(aside, "possible", lambda: False)
+    assert aside.Aside(lambda: b"").answer is None

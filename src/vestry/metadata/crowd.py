@@ -11,16 +11,20 @@ there, in its place. Whatever does not fit is read as a whole, the slow way.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import secrets
+from binascii import unhexlify
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from operator import lt
 from types import MappingProxyType
 from typing import Any
 
 from vestry.errors import InputRejected
+from vestry.metadata import aside
+from vestry.metadata.aside import Aside
 
 LARGE = 4 << 20
 """Bytes from which on a document is looked at so."""
@@ -114,6 +118,8 @@ _ENTRIES = {form.place: re.compile(form.entry.replace("W", "").encode()) for for
 _HASHED = b'":{"hashes":{'
 _NAMED = re.compile(rb'"name":"([^"]*)","paths":\["\1/\*"')
 _WHITE = re.compile(rb"[ \t\r\n]+")
+_NEAR = 1 << 14
+_BATCH = 1 << 14
 
 
 def entry_pattern(form: Form) -> re.Pattern[bytes]:
@@ -135,6 +141,8 @@ class Run:
     """Whether its members are known to stand in rising order."""
     size: int = 0
     """How many entries it has, where that is known."""
+    depths: frozenset[int] | None = None
+    """How many slashes its names have, where that is known."""
 
     def text(self) -> bytes:
         """The canonical bytes of its entries, joined by commas."""
@@ -187,20 +195,74 @@ def cut(raw: bytes, known: Mapping[tuple[str, ...], Sequence[Run]] = MappingProx
     containers whose runs are `known`, no others are looked for.
     """
     spaced = b"\n" in raw[:200] or b" " in raw[:200]
-    runs = sorted((run for there in known.values() for run in there), key=lambda r: r.start)
-    for form in _FORMS:
-        if form.place not in known and f'"{form.place[0]}"'.encode() in raw:
-            # Where runs of another form were found there is nothing of this one.
-            ends = [0, *(at for r in runs for at in (r.start, r.end)), len(raw)]
-            found = (
-                m
-                for a, b in zip(ends[::2], ends[1::2], strict=True)
-                for m in _RUNS[form.place, spaced].finditer(raw, a, b)
-            )
-            # A short run costs more than it spares; its entries are read as any.
-            runs += [Run(form, raw, m.start(), m.end(), spaced) for m in found if m.end() - m.start() >= SHORTEST]
-            runs.sort(key=lambda r: r.start)
-    return marked(raw, runs)
+    runs = [run for there in known.values() for run in there]
+    forms = [f for f in _FORMS if f.place not in known and f'"{f.place[0]}"'.encode() in raw]
+    middle = _middle(raw) if len(raw) >= aside.WORTH and not known and not spaced else 0
+    if middle:
+        second = Aside(lambda: _told(_looked(_found(raw, forms, spaced, [], middle, len(raw)))))
+        first = _looked(_found(raw, forms, spaced, [], 0, middle - 1))
+        told = second.answer
+        rest = _looked(_found(raw, forms, spaced, [], middle, len(raw))) if told is None else _heard(raw, told)
+        return marked(raw, _united(first, rest))
+    return marked(raw, _found(raw, forms, spaced, runs, 0, len(raw)))
+
+
+def _found(raw: bytes, forms: Sequence[Form], spaced: bool, runs: Sequence[Run], start: int, end: int) -> list[Run]:
+    """`runs` and those of `forms` from `start` to before `end`, in their order."""
+    runs = sorted(runs, key=lambda r: r.start)
+    for form in forms:
+        # Where runs of another form were found there is nothing of this one.
+        ends = [start, *(at for r in runs for at in (r.start, r.end)), end]
+        found = (
+            m for a, b in zip(ends[::2], ends[1::2], strict=True) for m in _RUNS[form.place, spaced].finditer(raw, a, b)
+        )
+        # A short run costs more than it spares; its entries are read as any.
+        runs += [Run(form, raw, m.start(), m.end(), spaced) for m in found if m.end() - m.start() >= SHORTEST]
+        runs.sort(key=lambda r: r.start)
+    return runs
+
+
+def _middle(raw: bytes) -> int:
+    """Where an entry begins after another, about in the middle of a file without white space; 0 if there is none."""
+    half = len(raw) // 2
+    for comma in re.finditer(rb"(?<=\}),", raw[half : half + _NEAR]):
+        at = half + comma.end()
+        if any(pattern.match(raw, at) for pattern in _ENTRIES.values()):
+            return at
+    return 0
+
+
+def _looked(runs: Sequence[Run]) -> list[Run]:
+    """Runs with what is known once the names of files are looked at."""
+    return [_with_names(run) if run.form is TARGETS else run for run in runs]
+
+
+def _with_names(run: Run) -> Run:
+    names = run.names()
+    depths = frozenset(name.count(b"/") for name in names)
+    return replace(run, rising=all(map(lt, names, names[1:])), size=len(names), depths=depths)
+
+
+def _told(runs: Sequence[Run]) -> bytes:
+    told = [(_FORMS.index(r.form), r.start, r.end, r.rising, r.size, sorted(r.depths or ())) for r in runs]
+    return json.dumps(told).encode()
+
+
+def _heard(raw: bytes, told: bytes) -> list[Run]:
+    return [
+        Run(_FORMS[form], raw, start, end, False, rising, size, frozenset(depths) or None)
+        for form, start, end, rising, size, depths in json.loads(told)
+    ]
+
+
+def _united(first: list[Run], rest: list[Run]) -> list[Run]:
+    """The runs of both halves of a file; one that was cut through is one again."""
+    if not first or not rest or first[-1].form is not rest[0].form or first[-1].end + 1 != rest[0].start:
+        return first + rest
+    a, b = first[-1], rest[0]
+    whole = replace(a, end=b.end, size=a.size + b.size, depths=a.depths | b.depths if a.depths and b.depths else None)
+    whole = replace(whole, rising=a.rising and b.rising and _last(a) < _first(b).encode())
+    return [*first[:-1], whole, *rest[1:]]
 
 
 def marked(raw: bytes, runs: Sequence[Run]) -> Cut | None:
@@ -238,6 +300,13 @@ class Placed:
     alike: set[str] = field(default_factory=lambda: {"paths"})
     """Holds "paths" as long as each plain delegation is for just the paths below its own name."""
 
+    ids: Aside | None = None
+    """Tells whether the id of each plain key is its digest (see `true_ids`)."""
+
+    def ids_hold(self) -> bool:
+        """Whether the id of each plain key is known to be its digest."""
+        return self.ids is not None and self.ids.answer == _HOLD
+
     def entries(self, form: Form) -> list[bytes]:
         """The tokens of the crowd of one form, in their order."""
         if form.place not in self.tokens:
@@ -256,6 +325,28 @@ class Placed:
         return self._numbers
 
 
+_HOLD = b"ids hold"
+
+
+def false_ids(tokens: Sequence[bytes]) -> Iterator[bytes]:
+    """The ids of keys, by their tokens, that are not the SHA-256 of the canonical key object."""
+    sha, brace, scheme = hashlib.sha256, b"{", KEYS.after
+    for at in range(0, len(tokens), _BATCH):
+        batch = tokens[at : at + _BATCH]
+        kids = [t[:64] for t in batch]
+        digests = [sha(brace + t[67:] + scheme).digest() for t in batch]
+        if b"".join(digests) != unhexlify(b"".join(kids)):
+            yield from (kid for kid, digest in zip(kids, digests, strict=True) if unhexlify(kid) != digest)
+
+
+def _ids_aside(found: Cut) -> Aside | None:
+    """Look in a child whether key ids hold, where there are many and none was in a version before."""
+    runs = [run for run in found.runs if run.form is KEYS]
+    if any(run.rising or run.spaced for run in runs) or sum(run.end - run.start for run in runs) < aside.WORTH:
+        return None
+    return Aside(lambda: b"" if any(True for run in runs for _ in false_ids(run.tokens())) else _HOLD)
+
+
 def place(signed: dict[str, Any], found: Cut, names: Container[bytes] | None = None) -> Placed | None:
     """Take the marks out of a signed part as it was read.
 
@@ -266,6 +357,7 @@ def place(signed: dict[str, Any], found: Cut, names: Container[bytes] | None = N
     places = _unmarked(left, found)
     if places is None:
         return None
+    ids = _ids_aside(found)
     cut_up = {run.start: run.tokens() for run in found.runs if run.form is KEYS and not run.rising}
     tokens: dict[tuple[str, ...], list[bytes]] = {}
     for run in found.runs:
@@ -273,7 +365,7 @@ def place(signed: dict[str, Any], found: Cut, names: Container[bytes] | None = N
             mine = tokens.setdefault(run.form.place, cut_up[run.start])
             if mine is not cut_up[run.start]:
                 mine += cut_up[run.start]
-    placed = Placed(left, tuple(places), tokens)
+    placed = Placed(left, tuple(places), tokens, ids=ids)
     if names is None:
         names = placed.numbers()
         if len(placed.numbers()) != sum(run.count for run in found.runs if run.form is ROLES):
