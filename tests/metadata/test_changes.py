@@ -306,6 +306,64 @@ def test_targets_and_snapshot() -> None:
     assert change.text == "targets.json is listed at version 2 instead of 1"
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (1, "1", 'changes from 1 to "1"'),
+        (None, "null", 'changes from null to "null"'),
+        ("[]", [], 'changes from "[]" to []'),
+        ("", " ", 'changes from "" to " " (1 characters)'),
+        ("abc", "abc  ", 'changes from abc to "abc  " (5 characters)'),
+        ("a" * 200 + "1", "a" * 200 + "2", f"changes from ...{'a' * 20}1 (201 characters) to ...{'a' * 20}2 (201"),
+        ([0] * 99 + [True], [0] * 99 + [1], "0, true] (303 characters) to ..."),
+    ],
+)
+def test_two_values_that_differ_never_read_alike(old: Any, new: Any, said: str) -> None:
+    """A change would be listed as one from `1` to `1`: who reads that takes it for none."""
+    (change,) = assert_lossless({"x-field": old}, {"x-field": new})
+    assert said in change.text
+
+
+def test_places_that_differ_never_read_alike() -> None:
+    """A name with a slash would pass for a member of a member."""
+    found = assert_lossless({"x": {"a/b": 1, "a": {"b": 1}}}, {"x": {"a/b": 2, "a": {"b": 2}}})
+    assert texts(found) == ["Field x/a/b changes from 1 to 2", "Field x/a~1b changes from 1 to 2"]
+
+
+def test_the_widest_paths_are_told_first_and_a_number_is_no_order() -> None:
+    """One `*` among a hundred new paths would be among those that are only counted."""
+    old = targets(delegation("a", paths=["x", "x"], path_hash_prefixes=["00"]))
+    many = [f"project-{n}/*" for n in range(9)]
+    new = targets(delegation("a", paths=["x"], path_hash_prefixes=["0011", "0022", "0033", "0044", "f", "00"]))
+    assert set(texts(assert_lossless(old, new))) == {
+        "Delegation a: paths come in another order or number",
+        "Delegation a: path hash prefixes gain f, 0011, 0022, 0033 and 1 more",
+    }
+    wide = targets(delegation("a", paths=["x", *many, "*", "?/b"], path_hash_prefixes=["00"]))
+    assert texts(assert_lossless(old, wide)) == [
+        "Delegation a: paths gain *, ?/b, project-0/*, project-1/* and 7 more",
+    ]
+
+
+def test_a_digest_that_changes_is_the_one_that_is_shown() -> None:
+    """The file would be told to change from one SHA-256 to the same."""
+    old, new = ({"length": 1, "hashes": {"sha256": "aa", "sha512": digest}} for digest in ("bb", "cc"))
+    (change,) = assert_lossless({"targets": {"a": old}}, {"targets": {"a": new}})
+    assert change.text == "Target file a has other content: 1 bytes, sha512 cc; it was 1 bytes, sha512 bb"
+
+
+def test_key_ids_that_begin_alike_are_told_whole() -> None:
+    """Whoever makes a key whose id begins as another's would have it shown as that one."""
+    old, new = root(), root(version=2)
+    other = KEYIDS[2][:8] + "f" * 56
+    new["keys"][other] = key(3)
+    del new["keys"][KEYIDS[2]]
+    new["roles"]["root"]["keyids"][2] = other
+    said = [t for t in texts(assert_lossless(old, new)) if "root" in t]
+    assert said[0].startswith(f"Key {other}, ed25519, joins root")
+    assert any(t.startswith(f"Key {KEYIDS[2]} leaves root") for t in said)
+
+
 def test_true_is_not_one() -> None:
     """Python takes true for 1; canonical bytes do not."""
     assert_lossless({"a": [1], "version": 1}, {"a": [True], "version": True})

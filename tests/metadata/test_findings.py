@@ -112,6 +112,10 @@ def of_first_key(change: Callable[[dict[str, Any]], object]) -> Callable[[dict[s
     return lambda v: change(v["keys"][PEOPLE[0].key.keyid]) and None
 
 
+def all_keys(fields: dict[str, Any]) -> Callable[[dict[str, Any]], None]:
+    return lambda v: [k.update(fields) for k in v["keys"].values()] and None
+
+
 def as_point(value: dict[str, Any]) -> None:
     point = PEOPLE[0].private.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
     value["keys"][PEOPLE[0].key.keyid]["keyval"]["public"] = point.hex()
@@ -126,6 +130,8 @@ def both(*holders: Holder) -> Callable[[dict[str, Any]], None]:
     return lambda v: v["roles"]["snapshot"]["keyids"].extend(h.key.keyid for h in holders)
 
 
+RSA = {"keytype": "rsa", "scheme": "rsassa-pss-sha256"}
+P384 = {"keytype": "ecdsa", "scheme": "ecdsa-sha2-nistp384"}
 FIRST = PEOPLE[0].key.keyid
 OTHERS = [holder(str(n)) for n in range(3)]
 STAR = {"paths": ["*"]}
@@ -164,6 +170,7 @@ CASES: list[tuple[str, str, str, Callable[[], Document], dict[str, Any]]] = [
     ("FIELD-UNKNOWN", "warn", "targets", lambda: targets(a={"paths": ["*"], "odd": 1}), {}),
     ("SIGNATURE-INVALID", "warn", "root", lambda: by(ROOT, (FIRST, "00")), {}),
     ("SIGNATURE-UNKNOWN-KEY", "warn", "root", lambda: by(ROOT, (STRANGER.key.keyid, "00")), {}),
+    ("SIGNATURE-TWICE", "stop", "root", lambda: by(ROOT, (FIRST, "aa"), (FIRST, "bb")), {}),
     ("SIGNATURE-EMPTY", "note", "root", lambda: by(ROOT, (FIRST, "")), {}),
     ("SIGNATURES-MANY", "warn", "root", lambda: by(ROOT, *((f"{n:064x}", "00") for n in range(101))), {}),
     ("THRESHOLD-LOWERED", "warn", "root", lambda: next_root(ROOT, PEOPLE, 2), {"old": ROOT}),
@@ -189,6 +196,10 @@ CASES: list[tuple[str, str, str, Callable[[], Document], dict[str, Any]]] = [
     ),
     ("KEY-LEGACY", "stop", "root", lambda: changed(ROOT, as_point), {}),
     ("KEY-UNREADABLE", "stop", "root", lambda: changed(ROOT, ed25519_key("zz" * 32)), {}),
+    # Keys of another kind than their scheme can be read, and nothing that they sign verifies.
+    ("KEY-UNREADABLE", "stop", "root", lambda: changed(ROOT, of_first_key(lambda k: k.update(RSA))), {}),
+    ("KEY-UNREADABLE", "stop", "root", lambda: changed(ROOT, of_first_key(lambda k: k.update(P384))), {}),
+    ("THRESHOLD-UNREACHABLE", "stop", "root", lambda: changed(ROOT, all_keys(P384)), {}),
     ("KEY-WEAK", "stop", "root", lambda: changed(ROOT, rsa_key(1024)), {}),
     ("KEY-WEAK", "note", "root", lambda: changed(ROOT, rsa_key(2048)), {}),
     ("KEY-WEAK", "stop", "root", lambda: changed(ROOT, ed25519_key("00" * 32)), {}),

@@ -204,7 +204,7 @@ SAID: list[tuple[dict[str, Any], str, str]] = [
         "expiry-changed",
         "Expires 2028-01-01T00:00:00Z instead of 2027-06-01T00:00:00Z",
     ),
-    (edited(LAYOUT, "readme", to="hello"), "field-changed", "Field readme changes from  to hello"),
+    (edited(LAYOUT, "readme", to="hello"), "field-changed", 'Field readme changes from "" to hello'),
     (edited(LAYOUT, "rootcas", to={"a": {}}), "field-added", 'Field rootcas is {"a": {}}'),
     (
         edited(LAYOUT, "steps", 0, "pubkeys", to=[BEN, ANN]),

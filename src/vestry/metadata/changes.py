@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from vestry.metadata import edits
+from vestry.metadata import edits, quoting
 from vestry.metadata.edits import DELEGATED, SUCCINCT, Edit, holders, key_ids, named, same
 from vestry.metadata.keys import Key
 from vestry.metadata.wording import Wording
@@ -83,7 +83,7 @@ def apply(old: Mapping[str, Any] | None, listed: Iterable[Change]) -> dict[str, 
 
 def where(path: tuple[str, ...]) -> Safe:
     """A path as one printable string, still unambiguous."""
-    return printable("/".join(s.replace("~", "~0").replace("/", "~1") for s in path))
+    return printable(quoting.place(path))
 
 
 def _named_edits(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Edit]:

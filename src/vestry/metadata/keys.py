@@ -150,6 +150,20 @@ class Key:
         public = serialization.load_der_public_key(self.spki)
         return public.key_size if isinstance(public, rsa.RSAPublicKey) else 0
 
+    @property
+    def usable(self) -> bool:
+        """Whether the public half can be read and is of the kind that the scheme names; else no signature holds."""
+        if not self.spki:
+            return False
+        public = serialization.load_der_public_key(self.spki)
+        if isinstance(public, ec.EllipticCurvePublicKey):
+            kind = _CURVES.get(public.curve.name, "")
+        elif isinstance(public, rsa.RSAPublicKey):
+            kind = "rsa"
+        else:  # Ed25519PublicKey, MLDSA65PublicKey
+            kind = type(public).__name__.removesuffix("PublicKey").lower()
+        return self.scheme.replace("ml-dsa-", "mldsa").startswith(kind or "-")
+
     def verify(self, signature: bytes, message: bytes | memoryview) -> bool:
         """Whether `signature` (in TUF's encoding) over `message` holds under this key and scheme.
 

@@ -6,11 +6,12 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from vestry.metadata import quoting
 from vestry.metadata.edits import Edit
+from vestry.metadata.quoting import clip
 from vestry.metadata.wording import key_label, owner
 from vestry.text import Safe, printable
 
-_QUOTED = 100
 _COMMAND = 1000
 """Commands and rules decide what runs on other people's machines: characters of one that are shown."""
 
@@ -43,9 +44,11 @@ class LayoutWording:
             return printable(f"{what}: {_content(edit)}")
         if what and edit.path[2:] == ("pubkeys",) and edit.kind == "field-changed":
             return printable(f"{what}: its functionaries are listed in another order")
-        place = f"{what}: field {_clip('/'.join(edit.path[2:]))}" if what else f"Field {_clip('/'.join(edit.path))}"
+        place = (
+            f"{what}: field {clip(quoting.place(edit.path[2:]))}" if what else f"Field {clip(quoting.place(edit.path))}"
+        )
         if edit.path[0] == "keys" and len(edit.path) > 2:
-            place = f"{self._label(edit.path[1])}: field {_clip('/'.join(edit.path[2:]))}"
+            place = f"{self._label(edit.path[1])}: field {clip(quoting.place(edit.path[2:]))}"
         return printable(f"{place} {_set(edit)}")
 
     def roles(self, edit: Edit) -> tuple[str, ...]:
@@ -85,13 +88,13 @@ class LayoutWording:
             return f"{label} is dropped; before, {steps}"
         if edit.kind == "key-renamed":
             was = self._label(edit.old["keyid"])
-            return f"{was} is the same key under another key id, {_clip(value['keyid'], 8, tell=False)}: {steps}"
+            return f"{was} is the same key under another key id, {clip(value['keyid'], 8, tell=False)}: {steps}"
         return f"{label} keeps its key id, but another key stands behind it: {steps}"
 
     def _expires(self, edit: Edit) -> str:
         if edit.kind == "field-removed":
-            return f"Expiry is dropped (it was {_value(edit.old)})"
-        return f"Expires {_value(edit.new)}" + (f" instead of {_value(edit.old)}" if edit.old else "")
+            return f"Expiry is dropped (it was {quoting.one(edit.old)})"
+        return f"Expires {quoting.one(edit.new)}" + (f" instead of {quoting.one(edit.old)}" if edit.old else "")
 
     def _moved(self, edit: Edit) -> str:
         if edit.new is None:
@@ -101,23 +104,25 @@ class LayoutWording:
             return f"moves from place {edit.old['position'] + 1} to {place}"
         thing = edit.new["value"]
         if edit.path[0] == "inspect":
-            return f"is added at place {place}; verifiers run: {_line(thing.get('run', []))}"
+            return f"is added at place {place}; verifiers run: {clip(_line(thing.get('run', [])), _COMMAND)}"
         ids = thing.get("pubkeys", [])
         count = len(ids) if isinstance(ids, list) else 0
-        needs = f"{_value(thing.get('threshold'))} of {count} {'key' if count == 1 else 'keys'}"
-        return f"is added at place {place}: {needs}, expected command: {_line(thing.get('expected_command', []))}"
+        needs = f"{quoting.one(thing.get('threshold'))} of {count} {'key' if count == 1 else 'keys'}"
+        command = clip(_line(thing.get("expected_command", [])), _COMMAND)
+        return f"is added at place {place}: {needs}, expected command: {command}"
 
 
 def _what(path: tuple[str, ...]) -> str:
     kind = {"steps": "Step", "inspect": "Inspection"}.get(path[0])
-    return f"{kind} {_clip(path[1], 60)}" if kind and len(path) > 1 else ""
+    return f"{kind} {clip(path[1], 60)}" if kind and len(path) > 1 else ""
 
 
 def _content(edit: Edit) -> str:
     what = _FIELDS[edit.path[2]]
     if edit.path[2] in ("run", "expected_command"):
         runs = ", which verifiers run," if edit.path[2] == "run" else ""
-        return f"{what}{runs} changes from {_line(edit.old)} to {_line(edit.new)}"
+        was, now = quoting.texts(_line(edit.old), _line(edit.new), _COMMAND)
+        return f"{what}{runs} changes from {was} to {now}"
     gone = [r for r in edit.old if r not in edit.new]
     come = [r for r in edit.new if r not in edit.old]
     parts = [f"lose {_some(gone)}"] * bool(gone) + [f"gain {_some(come)}"] * bool(come)
@@ -125,52 +130,42 @@ def _content(edit: Edit) -> str:
 
 
 def _some(rules: Sequence[Any]) -> str:
-    shown = "; ".join(_line(r) for r in rules[:6])
+    shown = "; ".join(clip(_line(r), _COMMAND) for r in rules[:6])
     return shown + (f" and {len(rules) - 6:,} more" if len(rules) > 6 else "")
 
 
 def _line(words: Any) -> str:
     """A command or rule, word for word: quoted where a space or nothing would blur where a word ends."""
     if not isinstance(words, list) or not words:
-        return "nothing" if words == [] else _value(words)
+        return "nothing" if words == [] else quoting.one(words)
     quoted = [w if isinstance(w, str) and w and not set(w) & set(" \"'") else json.dumps(w) for w in words]
-    return _clip(" ".join(quoted), _COMMAND)
+    return " ".join(quoted)
 
 
 def _steps(names: Sequence[str]) -> str:
     if not names:
         return "it serves no step"
-    shown = ", ".join(_clip(n, 60) for n in names[:4]) + (f" and {len(names) - 4:,} more" if len(names) > 4 else "")
+    shown = ", ".join(clip(n, 60) for n in names[:4]) + (f" and {len(names) - 4:,} more" if len(names) > 4 else "")
     return f"it serves {'step' if len(names) == 1 else 'steps'} {shown}"
 
 
 def _scheme(key: Mapping[str, Any]) -> str:
     """How a key signs; GPG keys have a method in place of a scheme."""
     found = [key.get(field) for field in ("scheme", "method", "keytype", "type")]
-    return _clip(next((f for f in found if isinstance(f, str)), "of no known kind"), 40)
+    return clip(next((f for f in found if isinstance(f, str)), "of no known kind"), 40)
 
 
 def _set(edit: Edit) -> str:
     if edit.kind == "field-added":
-        return f"is {_value(edit.new)}"
+        return f"is {quoting.one(edit.new)}"
     if edit.kind == "field-removed":
-        return f"is dropped (it was {_value(edit.old)})"
+        return f"is dropped (it was {quoting.one(edit.old)})"
     return f"changes {_from_to(edit)}"
 
 
 def _from_to(edit: Edit) -> str:
-    return f"from {_value(edit.old)} to {_value(edit.new)}"
-
-
-def _value(value: Any) -> str:
-    return _clip(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True))
-
-
-def _clip(value: Any, limit: int = _QUOTED, *, tell: bool = True) -> str:
-    text = str(value)
-    if len(text) <= limit:
-        return text
-    return text[:limit] + (f"... ({len(text):,} characters)" if tell else "")
+    was, now = quoting.pair(edit.old, edit.new)
+    return f"from {was} to {now}"
 
 
 _KEYS = {"key-changed": 94, "key-added": 84, "key-removed": 80, "key-renamed": 60}

@@ -147,7 +147,7 @@ def reserve(role: str, by: str, threshold: int, keys: Sequence[Key], known: Call
     """What `role` can lose of these keys. A key under two ids counts once, and goes to the first holder named."""
     first: dict[str, tuple[str, str]] = {}
     for key in keys:
-        if key.spki:
+        if key.usable:
             name = known(key.keyid) or owner(key.extra)
             if key.fingerprint not in first or (name and not first[key.fingerprint][1]):
                 first[key.fingerprint] = (key.keyid, name)
@@ -250,7 +250,7 @@ def _step(trusted: Document, following: Document, *, unsigned: bool) -> str:
         if authority is None:
             return f"{above.type} v{above.version} names no root role"
         if unsigned:
-            usable = len({k.fingerprint for k in authority.keys if k.spki})
+            usable = len({k.fingerprint for k in authority.keys if k.usable})
             if usable < authority.threshold:
                 return f"{authority.by} has {usable} usable of {authority.threshold} keys needed"
         else:

@@ -110,8 +110,8 @@ class Context:
         return {h.path: h for h in _held(self.old.signed)} if self.old else {}
 
     def usable(self, keyids: tuple[str, ...]) -> set[str]:
-        """Fingerprints of the keys behind these ids that can be read: keys of one fingerprint are one key."""
-        return {k.fingerprint for i in keyids if (k := self.keys.get(i)) is not None and k.spki}
+        """Fingerprints of the keys behind these ids that can verify anything: keys of one fingerprint are one key."""
+        return {k.fingerprint for i in keyids if (k := self.keys.get(i)) is not None and k.usable}
 
     def label(self, keyid: str) -> str:
         """``Key 3f2a1b2c (Carol)``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -218,6 +219,15 @@ def signature_empty(c: Context) -> Iterator[Hit]:
     if slots:
         text = f"{len(slots)} {'slot waits' if len(slots) == 1 else 'slots wait'} for a signature"
         yield Hit(("signatures",), text)
+
+
+@rule("SIGNATURE-TWICE", "stop", "One key id has several signatures.")
+def signature_twice(c: Context) -> Iterator[Hit]:
+    """TUF 1.0.34, 4.2: key ids of signatures are different ones. python-tuf refuses the whole document."""
+    count = Counter(s.keyid for s in c.new.signatures)
+    for keyid in (i for i, n in count.items() if n > 1):
+        text = f"{c.label(keyid)} has {count[keyid]:,} signatures here, which python-tuf refuses: one must go"
+        yield Hit(("signatures", keyid), text)
 
 
 @rule("SIGNATURES-MANY", "warn", "The document carries very many signatures.")

@@ -159,10 +159,11 @@ def _sha256(value: Mapping[str, object]) -> str:
 
 @rule("KEY-UNREADABLE", "stop", "A public key can't be read, so nothing that it signs can be verified.")
 def key_unreadable(c: Context) -> Iterator[Hit]:
-    """Neither PEM nor the hexadecimal form that its type has."""
+    """Neither PEM nor the hexadecimal form that its type has, or a key of another kind than its scheme."""
     for keyid, key in c.keys.items():
-        if not key.spki and (key.keytype, key.scheme) in SCHEMES:
-            yield Hit((*c.key_path, keyid), f"{c.label(keyid)} is not a readable {key.keytype} public key")
+        if (key.keytype, key.scheme) in SCHEMES and not key.usable:
+            what = f"is not a key for {key.scheme}" if key.spki else f"is not a readable {key.keytype} public key"
+            yield Hit((*c.key_path, keyid), f"{c.label(keyid)} {what}")
 
 
 def _legacy(key: Key) -> bool:
@@ -175,7 +176,7 @@ def root_chain_broken(c: Context) -> Iterator[Hit]:
     if c.role != "root" or c.old is None or (before := c.held_before.get(_ROOT)) is None:
         return
     listed = document.keys(c.old)
-    keys = [k for i in before.keyids if (k := listed.get(i)) is not None and k.spki]
+    keys = [k for i in before.keyids if (k := listed.get(i)) is not None and k.usable]
     good = {k.fingerprint for k in keys if (k.keytype, k.scheme) in SCHEMES and not _legacy(k)}
     if len(good) < before.threshold:
         text = f"root version {c.old.version} needs {_several(before.threshold, 'signature')}, but clients can verify"

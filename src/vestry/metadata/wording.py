@@ -6,17 +6,20 @@ told. Digests are never cut.
 
 from __future__ import annotations
 
+import heapq
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from vestry.metadata import quoting
 from vestry.metadata.edits import SUCCINCT, Edit, holders, key_ids, succinct_name
+from vestry.metadata.quoting import clip
 from vestry.text import Safe, printable
 
+_NONE: Mapping[str, Any] = {}
 NAME_FIELDS = ("x-rstuf-key-name", "x-tuf-on-ci-keyowner")
 """Members of a key object in which other tools keep the name of its holder."""
-
-_QUOTED = 100
 
 
 class Wording:
@@ -30,6 +33,9 @@ class Wording:
         self._names = {path: name for side in (old or {}, new) for name, path, _ in holders(side)}
         self._come = _by_roles(edits, "key-added")
         self._gone = _by_roles(edits, "key-removed")
+        ids = {side["keyid"] for e in edits if e.kind.startswith("key-") for side in (e.old, e.new) if side}
+        # Eight digits in common are made in an hour: then the whole ids are told.
+        self._digits = 8 if len({i[:8] for i in ids}) == len(ids) else 64
 
     def sentence(self, edit: Edit) -> Safe:
         """One sentence without its full stop."""
@@ -71,14 +77,14 @@ class Wording:
         """``Key 3f2a1b2c (Carol)``."""
         objects = [key for side in (self._new, self._old or {}) for key in _objects(side, keyid)]
         names = [self._known(keyid), *(owner(key) for key in objects)]
-        return key_label(keyid, next(filter(None, names), ""))
+        return key_label(keyid, next(filter(None, names), ""), self._digits)
 
     # keys
 
     def _key_added(self, edit: Edit) -> str:
         keyid, roles = edit.new["keyid"], edit.new["roles"]
         scheme = edit.new.get("key", {}).get("scheme")
-        who = self.key(keyid) + (f", {_clip(scheme, 40)}," if isinstance(scheme, str) else "")
+        who = self.key(keyid) + (f", {clip(scheme, 40)}," if isinstance(scheme, str) else "")
         if not roles:
             return f"{who} is listed, but serves no role"
         if self._old is None:
@@ -102,7 +108,7 @@ class Wording:
 
     def _key_renamed(self, edit: Edit) -> str:
         serves = f"; it serves {_listed(edit.new['roles'])}" if edit.new["roles"] else ""
-        now = _clip(edit.new["keyid"], 8, tell=False)
+        now = clip(edit.new["keyid"], self._digits, tell=False)
         written = _rewritten(edit.old["key"], edit.new["key"])
         return f"{self.key(edit.old['keyid'])} is the same key under another key id, {now}{written}{serves}"
 
@@ -122,28 +128,28 @@ class Wording:
         return f"Threshold of {name} {'falls' if edit.new < edit.old else 'rises'} from {edit.old} to {edit.new}"
 
     def _role(self, edit: Edit) -> str:
-        return _clip(self._names.get(edit.path[:-1], edit.path[-2]), 60)
+        return clip(self._names.get(edit.path[:-1], edit.path[-2]), 60)
 
     def _delegation_added(self, edit: Edit) -> str:
         role = edit.new["role"]
         ids = key_ids(role) or []
-        needs = f"{_value(role.get('threshold'))} of {len(ids)} {'key' if len(ids) == 1 else 'keys'}"
+        needs = f"{quoting.one(role.get('threshold'))} of {len(ids)} {'key' if len(ids) == 1 else 'keys'}"
         if edit.path == SUCCINCT:
-            return f"Hash bins {_clip(succinct_name(role), 60)} are delegated: {_bins(role)}, {needs}"
+            return f"Hash bins {clip(succinct_name(role), 60)} are delegated: {_bins(role)}, {needs}"
         ends = ", and ends the search" if role.get("terminating") is True else ""
         return (
-            f"Delegation {_clip(edit.path[-1], 60)} is added at place {edit.new['position'] + 1}: "
+            f"Delegation {clip(edit.path[-1], 60)} is added at place {edit.new['position'] + 1}: "
             f"{_paths(role)}, {needs}{ends}"
         )
 
     def _delegation_removed(self, edit: Edit) -> str:
         if edit.path == SUCCINCT:
-            return f"Hash bins {_clip(succinct_name(edit.old['role']), 60)} are no longer delegated"
-        return f"Delegation {_clip(edit.path[-1], 60)} is dropped: it had {_paths(edit.old['role'])}"
+            return f"Hash bins {clip(succinct_name(edit.old['role']), 60)} are no longer delegated"
+        return f"Delegation {clip(edit.path[-1], 60)} is dropped: it had {_paths(edit.old['role'])}"
 
     def _delegation_moved(self, edit: Edit) -> str:
         was, now = edit.old["position"] + 1, edit.new["position"] + 1
-        return f"Delegation {_clip(edit.path[-1], 60)} moves in the order of search, from place {was} to {now}"
+        return f"Delegation {clip(edit.path[-1], 60)} moves in the order of search, from place {was} to {now}"
 
     def _delegation_changed(self, edit: Edit) -> str:
         name, field = self._role(edit), edit.path[-1]
@@ -151,12 +157,12 @@ class Wording:
             return f"Delegation {name} {'ends the search now' if edit.new else 'no longer ends the search'}"
         what = {"path_hash_prefixes": "path hash prefixes"}.get(field, field.replace("_", " "))
         if isinstance(edit.old, list) and isinstance(edit.new, list):
-            come = [v for v in edit.new if v not in edit.old]
-            gone = [v for v in edit.old if v not in edit.new]
+            was, now = ({json.dumps(v): v for v in side} for side in (edit.old, edit.new))
+            gone, come = [was[v] for v in was if v not in now], [now[v] for v in now if v not in was]
             parts = [f"lose {_some(gone)}"] * bool(gone) + [f"gain {_some(come)}"] * bool(come)
-            return f"Delegation {name}: {what} {' and '.join(parts) or 'come in another order'}"
+            return f"Delegation {name}: {what} {' and '.join(parts) or 'come in another order or number'}"
         if edit.path[:2] == SUCCINCT:
-            return f"Hash bins {name}: {what} changes from {_value(edit.old)} to {_value(edit.new)}"
+            return f"Hash bins {name}: {what} {_from_to(edit)}"
         return f"Delegation {name}: {what} {_from_to(edit)}"
 
     # the rest
@@ -168,11 +174,13 @@ class Wording:
 
     def _expiry(self, edit: Edit) -> str:
         if edit.new is None:
-            return f"Expiry is dropped (it was {_clip(edit.old, 40)})"
-        return f"Expires {_clip(edit.new, 40)}" + (f" instead of {_clip(edit.old, 40)}" if edit.old else "")
+            return f"Expiry is dropped (it was {clip(edit.old, 40)})"
+        return f"Expires {clip(edit.new, 40)}" + (f" instead of {clip(edit.old, 40)}" if edit.old else "")
 
     def _spec_version(self, edit: Edit) -> str:
-        return f"TUF specification {_from_to(edit)}"
+        if edit.new is None:
+            return f"TUF specification is dropped (it was {clip(edit.old, 40)})"
+        return f"TUF specification {f'changes from {clip(edit.old, 40)} to' if edit.old else 'is'} {clip(edit.new, 40)}"
 
     def _snapshots(self, edit: Edit) -> str:
         if edit.new is None:
@@ -180,29 +188,31 @@ class Wording:
         return f"Consistent snapshots are switched {'on' if edit.new else 'off'}"
 
     def _target(self, edit: Edit) -> str:
-        name = f"Target file {_clip(edit.path[-1], 200)}"
+        name = f"Target file {clip(edit.path[-1], 200)}"
         if edit.new is None:
             return f"{name} is dropped"
         if edit.old is None:
             return f"{name} is added: {_content(edit.new)}"
         if all(edit.old.get(f) == edit.new.get(f) for f in ("hashes", "length")):
             return f"{name}: same content, other description"
-        return f"{name} has other content: {_content(edit.new)}; it was {_content(edit.old)}"
+        return f"{name} has other content: {_content(edit.new, edit.old)}; it was {_content(edit.old, edit.new)}"
 
     def _field(self, edit: Edit) -> str:
         path = edit.path
         if path == ("_type",) and edit.kind == "field-added":
-            return f"The document is a {_value(edit.new)}"
+            return f"The document is a {quoting.one(edit.new)}"
         ids = [key_ids({"keyids": side}) for side in (edit.old, edit.new)]
         if path[-1] == "keyids" and edit.kind == "field-changed" and None not in ids:
             # Who joins and who leaves is said by changes of their own; the order is all that is left.
             return f"Key ids of {self._role(edit)} are listed in another order"
         if path[0] == "meta" and len(path) == 2 and isinstance(edit.new, dict) and edit.kind == "field-added":
-            return f"{_clip(path[1], 200)} is listed, at version {_value(edit.new.get('version'))}"
+            return f"{clip(path[1], 200)} is listed, at version {quoting.one(edit.new.get('version'))}"
         if path[0] == "meta" and len(path) == 2 and edit.kind == "field-removed":
-            return f"{_clip(path[1], 200)} is no longer listed"
+            return f"{clip(path[1], 200)} is no longer listed"
         if path[0] == "meta" and len(path) == 3 and path[2] == "version" and edit.kind == "field-changed":
-            return f"{_clip(path[1], 200)} is listed at version {_value(edit.new)} instead of {_value(edit.old)}"
+            return (
+                f"{clip(path[1], 200)} is listed at version {quoting.one(edit.new)} instead of {quoting.one(edit.old)}"
+            )
         if path[-2:] == ("keyval", "public") and edit.kind == "field-changed":
             # Another key under this id would be a change of its own, so this is the same one.
             return f"{self.key(path[-3])} is the same key under the same key id{_written(edit.old, edit.new)}"
@@ -212,13 +222,13 @@ class Wording:
         for start in (("keys",), ("delegations", "keys")):
             rest = path[len(start) :]
             if path[: len(start)] == start and len(rest) > 1:
-                return f"{self.key(rest[0])}: field {_clip('/'.join(rest[1:]), _QUOTED)}"
-        return f"Field {_clip('/'.join(path), _QUOTED)}"
+                return f"{self.key(rest[0])}: field {clip(quoting.place(rest[1:]))}"
+        return f"Field {clip(quoting.place(path))}"
 
 
-def key_label(keyid: str, name: str) -> str:
-    """A key as sentences name it: ``Key``, the first eight characters of its id, its holder. Not yet printable."""
-    return f"Key {_clip(keyid, 8, tell=False)}" + (f" ({_clip(name, 60)})" if name else "")
+def key_label(keyid: str, name: str, digits: int = 8) -> str:
+    """A key as sentences name it: ``Key``, the first characters of its id, its holder. Not yet printable."""
+    return f"Key {clip(keyid, digits, tell=False)}" + (f" ({clip(name, 60)})" if name else "")
 
 
 def owner(key: Mapping[str, Any]) -> str:
@@ -247,7 +257,8 @@ def _written(was: Any, now: Any) -> str:
         return ""
     forms = ["PEM" if "-----BEGIN" in str(side) else "hex" for side in (was, now)]
     if forms[0] == forms[1]:
-        return f", written in another way: {_value(now)} instead of {_value(was)}"
+        before, after = quoting.pair(was, now)
+        return f", written in another way: {after} instead of {before}"
     return f", written as {forms[1]} instead of {forms[0]}"
 
 
@@ -261,33 +272,29 @@ def _by_roles(edits: Sequence[Edit], kind: str) -> dict[tuple[str, ...], list[st
 
 def _from_to(edit: Edit) -> str:
     if edit.kind.endswith("-added") or (edit.old is None and not edit.kind.startswith("field-")):
-        return f"is {_value(edit.new)}"
+        return f"is {quoting.one(edit.new)}"
     if edit.kind.endswith("-removed") or (edit.new is None and not edit.kind.startswith("field-")):
-        return f"is dropped (it was {_value(edit.old)})"
-    return f"changes from {_value(edit.old)} to {_value(edit.new)}"
-
-
-def _clip(value: Any, limit: int, *, tell: bool = True) -> str:
-    """At most `limit` characters of a text, and how many there were."""
-    text = str(value)
-    if len(text) <= limit:
-        return text
-    return text[:limit] + (f"... ({len(text):,} characters)" if tell else "")
-
-
-def _value(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
-    return _clip(text, _QUOTED)
+        return f"is dropped (it was {quoting.one(edit.old)})"
+    was, now = quoting.pair(edit.old, edit.new)
+    return f"changes from {was} to {now}"
 
 
 def _listed(names: Sequence[str]) -> str:
-    shown = [_clip(n, 60) for n in names[:4]] + ([f"{len(names) - 4:,} more"] if len(names) > 4 else [])
+    shown = [clip(n, 60) for n in names[:4]] + ([f"{len(names) - 4:,} more"] if len(names) > 4 else [])
     return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
 
 
 def _some(values: Sequence[Any]) -> str:
-    shown = ", ".join(_value(v) for v in values[:4])
+    # The widest first: one `*` among a hundred paths is what an attacker would hide.
+    shown = ", ".join(quoting.one(v, strings=True) for v in heapq.nsmallest(4, values, key=_reach))
     return shown + (f" and {len(values) - 4:,} more" if len(values) > 4 else "")
+
+
+def _reach(value: Any) -> tuple[bool, int]:
+    """Sorts patterns and hash prefixes by how much they leave open: the less is fixed before that, the more."""
+    text = str(value)
+    wild = _WILD.search(text)
+    return wild is None, wild.start() if wild else len(text)
 
 
 def _lower(sentence: str) -> str:
@@ -304,19 +311,23 @@ def _paths(role: Mapping[str, Any]) -> str:
 
 def _bins(role: Mapping[str, Any]) -> str:
     bits = role.get("bit_length")
-    return f"{2**bits:,} bins" if type(bits) is int and 0 < bits <= 32 else f"bit length {_value(bits)}"
+    return f"{2**bits:,} bins" if type(bits) is int and 0 < bits <= 32 else f"bit length {quoting.one(bits)}"
 
 
-def _content(target: Mapping[str, Any]) -> str:
+def _content(target: Mapping[str, Any], beside: Mapping[str, Any] = _NONE) -> str:
+    """Length and digest; of several digests one that is not the same `beside`."""
     hashes, length = target.get("hashes"), target.get("length")
     shown = [f"{length:,} bytes"] if type(length) is int else []
     if isinstance(hashes, dict) and hashes:
-        name = next((n for n in ("sha256", "sha512") if n in hashes), min(hashes))
+        other = beside.get("hashes")
+        differ = [n for n in hashes if not (isinstance(other, dict) and hashes[n] == other.get(n))] or hashes
+        name = next((n for n in ("sha256", "sha512") if n in differ), min(differ))
         # Whole, but not without end: the longest digest that TUF knows has 128 digits.
-        shown.append(f"{_clip(name, 20)} {_clip(hashes[name], 128)}")
+        shown.append(f"{clip(name, 20)} {clip(hashes[name], 128)}")
     return ", ".join(shown) or "with neither length nor hash"
 
 
+_WILD = re.compile(r"[*?\[]")
 _KEY_DANGER = {"key-changed": 94, "key-added": 84, "key-removed": 80, "key-renamed": 60}
 _DANGER = {
     "consistent-snapshot-changed": 78,
