@@ -454,3 +454,25 @@ def test_real_documents_never_break_a_rule(shared_data: Path) -> None:
             review(new.type, new, now=datetime(2026, 11, 23, tzinfo=UTC))
             seen += 1
     assert seen > 30
+
+
+def test_what_is_found_at_one_place_is_all_told() -> None:
+    """A file called `*` stands at the place of the line that counts the others: that line would be gone."""
+    names = ["*", *(f"f{n:03}" for n in range(150))]
+    old, new = (
+        document.read(
+            document.to_file(
+                {
+                    "_type": "targets",
+                    "spec_version": "1.0.31",
+                    "version": version,
+                    "expires": "2027-01-01T00:00:00Z",
+                    "targets": {n: {"length": 1, "hashes": {"sha256": digest}} for n in names},
+                }
+            ),
+            where="test",
+        )
+        for version, digest in ((1, "aa"), (2, "bb"))
+    )
+    told = found("targets", new, old=old)["TARGET-CHANGED targets/*"]
+    assert told.text == "Target file * has other content than before; And 51 more files with other content than before"

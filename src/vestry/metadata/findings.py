@@ -7,7 +7,7 @@ docs/findings.md has a section for each code.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from vestry.metadata import (
@@ -23,7 +23,7 @@ from vestry.metadata import (
 from vestry.metadata.changes import where
 from vestry.metadata.policy import ORDER
 from vestry.metadata.rulebook import RULES, Context, Finding, Rule, Severity
-from vestry.text import printable
+from vestry.text import Safe, printable
 
 __all__ = ["CODES", "Context", "Finding", "Severity", "Silenced", "find", "judge"]
 
@@ -80,10 +80,11 @@ def judge(context: Context) -> tuple[tuple[Finding, ...], tuple[Silenced, ...]]:
         for hit in rule.check(context):
             severity = context.policy.severity(rule.code, hit.severity or rule.severity)
             finding = Finding(rule.code, severity, where(hit.path), printable(hit.text))
-            # Two hits at one place (a name and what it names) have one answer: the worse one is asked about.
+            # Two hits at one place (a name and what it names) have one answer, as grave as the worse; both are told.
             before = found.setdefault(finding.name, finding)
-            if ORDER[finding.severity] < ORDER[before.severity]:
-                found[finding.name] = finding
+            if before.text != finding.text:
+                worse, other = sorted((before, finding), key=lambda f: ORDER[f.severity])
+                found[finding.name] = replace(worse, text=Safe(f"{worse.text}; {other.text}"))
     listed = sorted(found.values(), key=lambda f: (ORDER[f.severity], f.code, f.where))
     quiet = context.policy.silences
     return (

@@ -118,11 +118,13 @@ def parse(raw: bytes, *, where: str, limits: Limits = LIMITS) -> Any:
     if len(raw) > limits.bytes:
         raise _too_large(len(raw), limits.bytes, where)
     if raw.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
-        raise InputRejected("it begins with a byte order mark", where=where, do="write it as UTF-8 without one")
+        at = f"{where}, line 1, column 1"
+        raise InputRejected("it begins with a byte order mark", where=at, do="write it as UTF-8 without one")
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise InputRejected(f"byte {error.start} is not UTF-8", where=where, do="write it as UTF-8") from None
+        at = _place(where, raw[: error.start].decode("utf-8"))
+        raise InputRejected(f"byte {error.start} is not UTF-8", where=at, do="write it as UTF-8") from None
     try:
         value = _DECODER.decode(text)
         _check(value, limits.depth, surrogates="\\u" in text)
@@ -214,9 +216,7 @@ class _Scanner:
 
     def fault(self, why: str, at: int | None = None) -> NoReturn:
         at = self.at if at is None else at
-        line = self.text.count("\n", 0, at) + 1
-        column = at - (self.text.rfind("\n", 0, at) + 1) + 1
-        raise InputRejected(why, where=f"{self.where}, line {line}, column {column}")
+        raise InputRejected(why, where=_place(self.where, self.text[:at]))
 
     def space(self) -> str:
         found = _SPACE.match(self.text, self.at)
@@ -301,6 +301,11 @@ class _Scanner:
         if len(found[0]) > 20 or not INT_MIN <= int(found[0]) <= INT_MAX:
             self.fault(f"{printable(found[0], 40)} is beyond 64 bits")
         self.at = found.end()
+
+
+def _place(where: str, before: str) -> str:
+    """Line and column (both from 1, in characters) of what follows `before`."""
+    return f"{where}, line {before.count(chr(10)) + 1}, column {len(before) - before.rfind(chr(10))}"
 
 
 def _too_large(size: int, limit: int, where: str) -> InputRejected:
