@@ -476,3 +476,13 @@ def test_what_is_found_at_one_place_is_all_told() -> None:
     )
     told = found("targets", new, old=old)["TARGET-CHANGED targets/*"]
     assert told.text == "Target file * has other content than before; And 51 more files with other content than before"
+
+
+@pytest.mark.parametrize("spec", ["2.0.0", "one", ""])
+def test_a_specification_that_is_not_understood_opens_and_stops(spec: str) -> None:
+    """A reviewer would only be told that a file can't be read, and a signer would sign what nobody understands."""
+    raw = document.to_file({**ROOT.signed, "spec_version": spec})
+    new = document.read(raw, where="test", old_forms=True)
+    assert severities("SPEC-VERSION", "root", new) == ["stop"]
+    with pytest.raises(InputRejected, match="spec_version"):
+        document.read(raw, where="test")
