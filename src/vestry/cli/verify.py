@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from vestry.cli import output, verify_drill
+from vestry.cli import output, verify_drill, verify_many
 from vestry.cli.documents import NO_KEYS, GivenKeys, given_keys, read_for_review
 from vestry.cli.review import decided_by, of_bundle, of_files, only_layouts
+from vestry.cli.verify_many import Told
 from vestry.errors import ExitStatus, InputRejected
 from vestry.media import bundle, repository
 from vestry.media.arrivals import bundle_folder
@@ -60,21 +61,20 @@ def run(args: argparse.Namespace) -> int:
     if len(args.paths) == 1 and verify_drill.is_record(Path(args.paths[0])):
         return verify_drill.run(Path(args.paths[0]), as_json=args.json)
     now, given = datetime.now(UTC), given_keys(args.key, args.threshold)
-    verdicts = [
-        v
-        for paths in _groups(args.paths)
-        for v in path_verdicts(paths, now, given, limit=args.limit, delegator=args.delegator)
-    ]
-    ok = all(v.ok for v in verdicts)
+    told = [t for paths in _groups(args.paths) for t in _path_told(paths, args, now, given)]
+    ok = all(t.ok for t in told)
     if args.json:
-        last = verdicts[-1].to_dict() | {"ok": ok}
-        output.emit(last if len(verdicts) == 1 else last | {"documents": [v.to_dict() for v in verdicts]})
+        documents = [dict(t.value or {}) for t in told]
+        last = documents[-1] | {"ok": ok}
+        output.emit(last if len(told) == 1 else last | {"documents": documents})
     else:
-        for verdict in _shown(verdicts):
-            output.line(*_lines(verdict))
-        if len(verdicts) > _MANY:
-            met = sum(v.ok for v in verdicts)
-            output.line(f"{len(verdicts):,} documents: {met:,} hold, {len(verdicts) - met:,} do not")
+        many = len(told) > _MANY
+        for one in told:
+            if one.listed or not many:
+                output.line(*one.lines)
+        if many:
+            met = sum(t.ok for t in told)
+            output.line(f"{len(told):,} documents: {met:,} hold, {len(told) - met:,} do not")
         output.line("holds" if ok else "DOES NOT HOLD")
     return int(ExitStatus.DONE if ok else ExitStatus.DOES_NOT_HOLD)
 
@@ -83,10 +83,30 @@ _MANY = 100
 """Documents from which on those of delegated roles are counted, and only what does not hold is listed."""
 
 
-def _shown(verdicts: Sequence[Verdict]) -> list[Verdict]:
-    if len(verdicts) <= _MANY:
-        return list(verdicts)
-    return [v for v in verdicts if not v.ok or v.review.role in ROLES or v.review.to_answer]
+def _path_told(paths: Sequence[Path], args: argparse.Namespace, now: datetime, given: GivenKeys) -> list[Told]:
+    if not given.keys:  # those are for layouts
+        told = verify_many.tell(_files(paths), lambda k: _told(_verdict(k, now), args.json), limit=args.limit)
+        if told is not None:
+            return told
+    verdicts = path_verdicts(paths, now, given, limit=args.limit, delegator=args.delegator)
+    return [_told(v, args.json) for v in verdicts]
+
+
+def _files(paths: Sequence[Path]) -> Sequence[Path]:
+    """Files of metadata that belong together; none of a bundle, which has one document."""
+    if len(paths) != 1 or not paths[0].is_dir():
+        return paths
+    return (
+        () if bundle_folder(paths[0]) is not None else repository.document_files(repository.metadata_folder(paths[0]))
+    )
+
+
+def _told(verdict: Verdict, as_json: bool) -> Told:
+    found = verdict.review
+    listed = not verdict.ok or found.role in ROLES or bool(found.to_answer)
+    if as_json:
+        return Told(verdict.ok, listed, value=verdict.to_dict())
+    return Told(verdict.ok, listed, tuple(_lines(verdict)))
 
 
 def path_verdicts(

@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -20,7 +20,7 @@ FILE_LIMIT = 64 << 20
 FILES_LIMIT = 70_000  # 65,536 hash bins, and a root a month for a lifetime
 
 _NAME = re.compile(r"(?:[0-9]+\.)?(?P<role>.+)\.json")
-_TOP = ("root", "timestamp", "snapshot", "targets")
+TOP = ("root", "timestamp", "snapshot", "targets")
 _INNER = ("metadata", "signed")
 _HISTORIES = ("root_history",)
 
@@ -55,15 +55,29 @@ def read_files(paths: Iterable[Path], *, limit: int = FILE_LIMIT) -> tuple[Found
     Raises:
         InputRejected: a file is not metadata.
     """
-    found: dict[tuple[str, str], Found] = {}
-    for path in paths:
-        where = printable(str(path), 200)
-        read = layout.read(intake.read_file(path, limit=limit), where=where, limits=intake.Limits(bytes=limit))
-        match = _NAME.fullmatch(path.name)
-        # The type decides but for delegated targets, which do not carry their role's name.
-        role = unquote(match["role"]) if read.type == "targets" and match else read.type
-        found.setdefault((role, read.file_sha256), Found(role, read, where))
-    return tuple(found.values())
+    return distinct(_read(path, limit) for path in paths)
+
+
+def distinct(found: Iterable[Found]) -> tuple[Found, ...]:
+    """The first of those that have a role and its bytes in common."""
+    first: dict[tuple[str, str], Found] = {}
+    for one in found:
+        first.setdefault((one.role, one.document.file_sha256), one)
+    return tuple(first.values())
+
+
+def role_in_name(path: Path) -> str | None:
+    """The role that a file's name gives; None where it gives none."""
+    match = _NAME.fullmatch(path.name)
+    return unquote(match["role"]) if match else None
+
+
+def _read(path: Path, limit: int) -> Found:
+    where = printable(str(path), 200)
+    read = layout.read(intake.read_file(path, limit=limit), where=where, limits=intake.Limits(bytes=limit))
+    # The type decides but for delegated targets, which do not carry their role's name.
+    role = role_in_name(path) if read.type == "targets" else None
+    return Found(role or read.type, read, where)
 
 
 def read_folder(folder: Path, *, limit: int = FILE_LIMIT) -> tuple[Found, ...]:
@@ -119,12 +133,24 @@ def chain(found: Sequence[Found]) -> tuple[Link, ...]:
             do="name the root, and what delegates, together with it",
             code="E-CHAIN",
         )
-    newest = {f.role: f for f in sorted(others, key=lambda f: f.document.version)}
+    newest = _newest(others)
     for role in ("timestamp", "snapshot", "targets"):
         if role in newest:
             links.append(Link(role, newest[role].document, delegator=roots[-1]))
     links += _delegated(newest, links)
     return tuple(Link(k.role, k.document, k.old, k.delegator, k.superseded, _fits(k, newest)) for k in links)
+
+
+def below(one: Found, above: Sequence[Document], frame: Sequence[Found]) -> Link:
+    """The link of a delegated document under the first of `above` that delegates to it, if one does, as `chain` makes
+    it of all documents; `frame` has those that list it."""
+    delegator = next((d for d in above if named(d, one.role) is not None), None)
+    link = Link(one.role, one.document, delegator=delegator)
+    return replace(link, problems=_fits(link, _newest(frame)))
+
+
+def _newest(found: Iterable[Found]) -> dict[str, Found]:
+    return {f.role: f for f in sorted(found, key=lambda f: f.document.version)}
 
 
 def _json_files(folder: Path) -> list[Path]:
@@ -167,7 +193,7 @@ def _roots(found: Sequence[Found]) -> list[Document]:
 
 
 def _delegated(newest: Mapping[str, Found], links: Sequence[Link]) -> list[Link]:
-    waiting = {role: f for role, f in newest.items() if role not in _TOP}
+    waiting = {role: f for role, f in newest.items() if role not in TOP}
     above = [k.document for k in links if k.role == "targets"]
     reached: list[Link] = []
     while waiting and above:
