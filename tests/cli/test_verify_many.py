@@ -111,7 +111,8 @@ def test_bins_shared_out_are_told_as_one_by_one(folder: Path) -> None:
     assert len(json.loads(good[1][1])["documents"]) == 5 + 16
     assert [status for status, _, _ in bad] == [1, 1]
     roles = [d["role"] for d in json.loads(bad[1][1])["documents"] if not d["ok"]]
-    assert sorted(roles) == ["bin-1", "bin-2", "bin-3", "bin-5"]
+    assert sorted(roles) == ["bin-1", "bin-2", "bin-3", "bin-5", "snapshot"]
+    assert "it lists a document that is not here: bin-7" in bad[0][1]
 
 
 def test_a_core_that_dies_leaves_its_share(folder: Path) -> None:

@@ -85,7 +85,10 @@ _MANY = 100
 
 def _path_told(paths: Sequence[Path], args: argparse.Namespace, now: datetime, given: GivenKeys) -> list[Told]:
     if not given.keys:  # those are for layouts
-        told = verify_many.tell(_files(paths), lambda k: _told(_verdict(k, now), args.json), limit=args.limit)
+        whole = len(paths) == 1 and paths[0].is_dir()
+        told = verify_many.tell(
+            _files(paths), lambda k: _told(_verdict(k, now), args.json), whole=whole, limit=args.limit
+        )
         if told is not None:
             return told
     verdicts = path_verdicts(paths, now, given, limit=args.limit, delegator=args.delegator)
@@ -118,7 +121,8 @@ def path_verdicts(
     delegator: str | None = None,
 ) -> list[Verdict]:
     """Verdicts on one bundle or repository, on a project's transaction, or on files that belong together."""
-    if len(paths) == 1 and paths[0].is_dir():
+    whole = len(paths) == 1 and paths[0].is_dir()
+    if whole:
         folder = bundle_folder(paths[0])
         if folder is not None:
             opened = bundle.open_bundle(folder)
@@ -131,7 +135,7 @@ def path_verdicts(
     else:
         found = repository.read_files(paths, limit=limit)
     layouts = [f.document for f in found if f.document.type == layout.TYPE]
-    links = repository.chain([f for f in found if f.document.type != layout.TYPE])
+    links = repository.chain([f for f in found if f.document.type != layout.TYPE], whole=whole)
     if links and not layouts:
         only_layouts(given, links[0].role)
     verdicts = [_verdict(link, now) for link in links]

@@ -47,9 +47,9 @@ class _Leaf:
     told: Told
 
 
-def tell(paths: Sequence[Path], judge: Callable[[Link], Told], *, limit: int) -> list[Told] | None:
-    """What `judge` says of each document, in the order of `repository.chain`; None where that must be found out one by
-    one: they are few, no second core is there, or something is wrong with one of them."""
+def tell(paths: Sequence[Path], judge: Callable[[Link], Told], *, whole: bool, limit: int) -> list[Told] | None:
+    """What `judge` says of each document, in the order of `repository.chain`, which knows `whole`; None where that must
+    be found out one by one: they are few, no second core is there, or something is wrong with one of them."""
     if len(paths) < MANY or not aside.possible():
         return None
     try:
@@ -62,7 +62,7 @@ def tell(paths: Sequence[Path], judge: Callable[[Link], Told], *, limit: int) ->
         above = [k.document for k in links if k.document.type == "targets"]
         judged = _shared_out(leaves, partial(_leaf, frame=tuple(frame.values()), above=above, judge=judge, limit=limit))
         found = frame | {p: leaf.found for p, leaf in judged.items()}
-        links = repository.chain(repository.distinct(found[p] for p in paths))
+        links = repository.chain(repository.distinct(found[p] for p in paths), whole=whole)
     except (VestryError, _Otherwise):
         return None
     by_stub = {id(leaf.found.document): leaf for leaf in judged.values()}

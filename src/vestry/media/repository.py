@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import unquote
@@ -115,8 +115,10 @@ def document_files(base: Path) -> list[Path]:
     return [p for part in (base, *(base / h for h in _HISTORIES)) if part.is_dir() for p in _json_files(part)]
 
 
-def chain(found: Sequence[Found]) -> tuple[Link, ...]:
+def chain(found: Sequence[Found], *, whole: bool = False) -> tuple[Link, ...]:
     """Put documents in the order in which a client trusts them, each with what decides it.
+
+    `whole` says that these are all of a repository: what timestamp or snapshot list and is not among them is a problem.
 
     Raises:
         NotTrusted: nothing decides a document, a root is missing in between, or two differ under one version.
@@ -138,7 +140,11 @@ def chain(found: Sequence[Found]) -> tuple[Link, ...]:
         if role in newest:
             links.append(Link(role, newest[role].document, delegator=roots[-1]))
     links += _delegated(newest, links)
-    return tuple(Link(k.role, k.document, k.old, k.delegator, k.superseded, _fits(k, newest)) for k in links)
+    fitted = [replace(k, problems=_fits(k, newest)) for k in links]
+    if whole:
+        here = {f.role for f in found}
+        fitted = [replace(k, problems=(*k.problems, *_missing(k, here))) for k in fitted]
+    return tuple(fitted)
 
 
 def below(one: Found, above: Sequence[Document], frame: Sequence[Found]) -> Link:
@@ -210,6 +216,23 @@ def _delegated(newest: Mapping[str, Found], links: Sequence[Link]) -> list[Link]
             code="E-CHAIN",
         )
     return reached
+
+
+def _missing(link: Link, here: Set[str]) -> tuple[str, ...]:
+    """What the document lists and is not `here`: a client that asks for it is refused."""
+    if link.role not in ("timestamp", "snapshot"):
+        return ()
+    listed = (name.removesuffix(".json") for name in link.document.signed.get("meta", {}))
+    lost = sorted(name for name in listed if name not in here)
+    if not lost:
+        return ()
+    named_ones = ", ".join(printable(name, 40) for name in lost[:_NAMED]) + (", ..." if len(lost) > _NAMED else "")
+    verb = "a document that is" if len(lost) == 1 else f"{len(lost):,} documents that are"
+    return (f"it lists {verb} not here: {named_ones}",)
+
+
+_NAMED = 3
+"""Missing documents named; the others are counted."""
 
 
 def _fits(link: Link, newest: Mapping[str, Found]) -> tuple[str, ...]:
