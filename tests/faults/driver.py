@@ -216,7 +216,7 @@ class Driver:
         if after[len(before)].n and not isinstance(after[len(before)].event, events.Resumed):
             before = after[: len(before) + 1]  # a line that lacked nothing but its newline: it was given that
         _open_intent_is_told(before, after, last.told, what)
-        for name in stray:
+        for name in stray if _unanswered(before) else ():
             _stray_is_told(name, before, after, what)
         self.whole(folder, what, again=n % 4 == 0)
 

@@ -102,7 +102,7 @@ def withhold(line: bytes) -> bytes:
 
 def _recorded(text: bytes, n: int, head: str) -> Recorded:
     try:
-        body = json.loads(text)
+        body = json.loads(text.decode("ascii"))
         again = _ENCODER.encode(body).encode("ascii")
     except (ValueError, RecursionError):
         raise NotTrusted("the line is not a line of a transcript") from None

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from vestry.ceremony import codec, late, transcript
 from vestry.ceremony.account import Account, row, statement
@@ -18,21 +20,23 @@ from vestry.cli.run import screen_here
 from vestry.errors import ExitStatus
 from vestry.text import printable
 
+_IN_MEMORY = 4 * 1024 * 1024
+
 
 def run(args: argparse.Namespace) -> int:
     """Replay; exit status 1 when an event or a file failed."""
     path = Path(args.transcript)
     if path.is_dir():
         path = path / "transcript.jsonl"
-    for _ in transcript.iter_read(path):  # the chain first: where that is broken, no verdict is said
-        pass
     account = Account()
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     steps = (account.add(step) for step in replay(transcript.iter_read(path), now=now))
-    if args.json:
-        result = _object(steps, account, path)
-    elif args.plain or not screen_here():
-        result = _lines(steps, account, path)
+    if args.json or args.plain or not screen_here():
+        # Nothing is said before the end: where the chain is broken, there is no verdict.
+        with tempfile.SpooledTemporaryFile(_IN_MEMORY, "w+", encoding="utf-8") as said:
+            result = (_object if args.json else _lines)(said, steps, account, path)
+            said.seek(0)
+            shutil.copyfileobj(said, sys.stdout)
     else:
         from vestry.tui.replay import run_replay  # noqa: PLC0415 - only the screen loads Textual
 
@@ -53,25 +57,25 @@ def beside(last: ReplayStep | None, path: Path) -> tuple[tuple[FileVerdict, ...]
     return files, late.judge_all(last.recorded.head, last.state, path.parent)
 
 
-def _object(steps: Iterator[ReplayStep], account: Account, path: Path) -> dict[str, Any]:
+def _object(said: IO[str], steps: Iterator[ReplayStep], account: Account, path: Path) -> dict[str, Any]:
     """One JSON object, written as the events are judged, so that nothing is kept of them."""
-    sys.stdout.write('{"events": [')
+    said.write('{"events": [')
     for number, step in enumerate(steps):
-        sys.stdout.write((", " if number else "") + json.dumps(row(step)))
+        said.write((", " if number else "") + json.dumps(row(step)))
     result = account.result(*beside(account.last, path))
-    sys.stdout.write("], " + json.dumps(result)[1:] + "\n")
+    said.write("], " + json.dumps(result)[1:] + "\n")
     return result
 
 
-def _lines(steps: Iterator[ReplayStep], account: Account, path: Path) -> dict[str, Any]:
+def _lines(said: IO[str], steps: Iterator[ReplayStep], account: Account, path: Path) -> dict[str, Any]:
     for step in steps:
         r = step.recorded
         name = codec.name_of(r.event)
         line = f"{r.n:>4}  {r.at:<20}  {step.verdict:<10}  {name:<18}  {printable(r.by)}"
-        sys.stdout.write(f"{line.rstrip()}\n      {step.why}\n")
+        said.write(f"{line.rstrip()}\n      {step.why}\n")
     files, seals = beside(account.last, path)
     for file in (f for f in files if f.verdict == "failed"):
-        sys.stdout.write(f"file  failed      {printable(file.name)}: {file.why}\n")
+        said.write(f"file  failed      {printable(file.name)}: {file.why}\n")
     result = account.result(files, seals)
-    sys.stdout.write("\n" + "\n".join(statement(result)) + "\n")
+    said.write("\n" + "\n".join(statement(result)) + "\n")
     return result
