@@ -74,6 +74,9 @@ class Module:
             # What the module still holds of a device that went away would spoil the next try, after it came back.
             self._stale = found.code == "E-TOKEN-GONE"
             raise found from None
+        except TokenTrouble as found:
+            self._stale = self._stale or found.code == "E-TOKEN-HALF-MADE"
+            raise
 
     def _start_afresh(self) -> None:
         self._login, self._stale = None, False

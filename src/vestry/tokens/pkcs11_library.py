@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import pkcs11
-from pkcs11.exceptions import PKCS11Error, SlotIDInvalid, TokenNotPresent, TokenNotRecognised
+from pkcs11.exceptions import GeneralError, PKCS11Error, SlotIDInvalid, TokenNotPresent, TokenNotRecognised
 
 from vestry.errors import TokenTrouble
 from vestry.text import printable
-from vestry.tokens import pkcs11_piv
+from vestry.tokens import pkcs11_piv, softhsm
 from vestry.tokens.cryptoki import Cryptoki
 from vestry.tokens.inventory import sha256_of
 from vestry.tokens.messages import Named
@@ -59,12 +60,20 @@ class Library:
             self._lib.finalize()
 
     def present(self) -> Iterator[pkcs11.Token]:
-        """Tokens that are there now."""
+        """Tokens that are there now.
+
+        Raises:
+            TokenTrouble: E-TOKEN-HALF-MADE.
+        """
         for slot in self._lib.get_slots(token_present=True):
             try:
                 yield slot.get_token()
             except (TokenNotPresent, TokenNotRecognised, SlotIDInvalid):
                 continue  # unplugged between the two calls, or a card of another kind
+            except GeneralError:
+                if self._lib.manufacturer_id.strip() == softhsm.MAKER and (left := softhsm.half_made()):
+                    raise _half_made(left[0]) from None
+                raise
 
     def find(self, named: Named) -> pkcs11.Token:
         """The one token of that name.
@@ -116,6 +125,15 @@ class Library:
             pin_least=pkcs11_piv.PIN_LEAST if piv else lengths.least,
             pin_most=pkcs11_piv.PIN_MOST if piv else lengths.most,
         )
+
+
+def _half_made(folder: Path) -> TokenTrouble:
+    return TokenTrouble(
+        "SoftHSM was cut off while it made this token, and shows none until its folder is gone",
+        where=str(printable(str(folder), 200)),
+        do="move this folder away (there is no key in it yet), then go on from the same place",
+        code="E-TOKEN-HALF-MADE",
+    )
 
 
 def serial_of(token: pkcs11.Token) -> str:
