@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -154,3 +155,35 @@ def pypi_root(repository: Path, tmp_path: Path, online: Online) -> Callable[...,
         return reading.load(path)
 
     return make
+
+
+@pytest.fixture
+def keyring(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[str], str]]:
+    """A GnuPG home of the test's own; makes keys of a kind and gives their fingerprints."""
+    if shutil.which("gpg") is None:
+        pytest.skip("gnupg is not installed: apt-get install gnupg")
+    home = tmp_path_factory.mktemp("g")  # short: the agent's socket lies in it
+    home.chmod(0o700)
+    monkeypatch.setenv("GNUPGHOME", str(home))
+
+    def make(kind: str) -> str:
+        command = [
+            "gpg",
+            "--batch",
+            "--passphrase",
+            "",
+            "--quick-generate-key",
+            f"{kind} <w@example.org>",
+            kind,
+            "sign",
+        ]
+        subprocess.run(command, check=True, capture_output=True)
+        listed = subprocess.run(
+            ["gpg", "--list-keys", "--with-colons"], check=True, capture_output=True, text=True
+        ).stdout
+        return [line.split(":")[9] for line in listed.splitlines() if line.startswith("fpr:")][-1]
+
+    yield make
+    subprocess.run(["gpgconf", "--kill", "all"], check=False, env={**os.environ, "GNUPGHOME": str(home)})

@@ -159,25 +159,25 @@ def check_bundle(there, role, drafted, told, known):
 
 
 def check_seal(where, text, keys, theirs, wanted, head=None):
-    """A seal of the ceremony, by one of `keys`; or, with the last `head`, one added later, which names its own key."""
+    """A seal of the ceremony, or, with the last `head`, one added later. It names its own key, or one of `keys`."""
     envelope = parse(text)
     payload, kind, [entry] = base64.b64decode(envelope["payload"]), envelope["payloadType"], envelope["signatures"]
     encoded = b"DSSEv1 %d %s %d %s" % (len(kind), kind.encode(), len(payload), payload)
     signed = base64.b64decode(entry["sig"]), encoded, entry.get("other_headers", "")
     said = parse(payload)["predicate"]
-    person, key = said["person"], said["key"] if head else keys[entry["keyid"]]
+    person, own = said["person"], "key" in said
+    key = said["key"] if own else keys[entry["keyid"]]
     whole = set(envelope) == {"payload", "payloadType", "signatures"} and kind == "application/vnd.in-toto+json"
     whole = whole and set(entry) <= {"keyid", "sig", "other_headers"} and type(said["agree"]) is bool
-    whole = whole and payload == (written(parse(payload)).encode() if head else canonical(parse(payload)))
+    whole = whole and payload == (written(parse(payload)).encode() if own else canonical(parse(payload)))
     must(whole, f"{where}: is not written as a seal is", sure=True)
     must(verifies(key, *signed), f"{where}: the seal's signature does not hold", sure=True)
-    named = not head or (entry["keyid"] == sha256(canonical(key)) and said["transcript"] == {"head": head})
+    named = head in (None, own and said["transcript"]["head"]) and (not own or entry["keyid"] == sha256(canonical(key)))
     must(named, f"{where}: names another head or another key", sure=True)
     must(wanted and parse(payload) == wanted(said), f"{where}: the seal says something else than the transcript")
     must(said["agree"] or said["reason"].strip(), f"{where}: does not agree, and gives no reason", sure=True)
-    public = der(public_key(key))
-    known, others = public in theirs.get(person, ()), [p for p, held in theirs.items() if public in held]
-    free = head and not theirs.get(person) and not others
+    others = [p for p, held in theirs.items() if der(public_key(key)) in held]
+    known, free = person in others, head and not theirs.get(person) and not others
     must(known or free, f"{where}: the seal is not by a key of that person", sure=bool(head))
     says = "agrees" if said["agree"] else f"does not agree: {said['reason']}"
     return person, says if known else f"{says} (that the key is theirs, nothing here says)"
@@ -248,7 +248,8 @@ def check_ceremony(disk, events, heads, digests, seals):
             head = heads[n]
             must(fields["subjects"] == files, f"line {n}: the seal is not about the signed files")
         elif what == "sealed":
-            sealed.append((n, fields, wanted(fields)))
+            said = parse(base64.b64decode(parse(fields["envelope"])["payload"]))["predicate"]
+            sealed.append((n, fields, wanted({k: v for k, v in said.items() if k == "key"} | fields)))
             name = re.sub("[^A-Za-z0-9]+", "-", fields["person"]).strip("-").lower() or "person"
             digests[f"seals/{name}.json"] = sha256(fields["envelope"].encode())
     head = heads[-1]
@@ -280,8 +281,7 @@ def check_ceremony(disk, events, heads, digests, seals):
 
 def main(argv):
     if len(argv) != 1:
-        print(__doc__.splitlines()[0], file=sys.stderr)
-        return 2
+        return print(__doc__.splitlines()[0], file=sys.stderr) or 2
     head, seals, files = "", [], (p for p in Path(argv[0]).rglob("*") if p.is_file())
     try:
         head, seals = verify({p.relative_to(argv[0]).as_posix(): p.read_bytes() for p in files})
@@ -290,7 +290,7 @@ def main(argv):
     told = [*(f"FAILED: {x}" for x in SAID), *(f"not shown here: {x}" for x in UNSHOWN)]
     told += [*(f"sealed: {person} {said}" for person, said in seals), f"withheld: {len(GAPS)} lines", f"head: {head}"]
     holds = f"holds{' as far as it shows' if GAPS else ''}, {len(seals)} sealed it"
-    told.append(f"verdict: {'does not hold' if SAID else holds}")
+    told += [f"verdict: {'does not hold' if SAID else holds}"]
     print(*(ascii(line)[1:-1] for line in told), sep="\n")
     return 1 if SAID else 0
 

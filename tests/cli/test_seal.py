@@ -7,12 +7,11 @@ import contextlib
 import hashlib
 import io
 import json
-import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -362,38 +361,6 @@ def test_a_holder_seals_later_with_a_token_of_the_ceremony(
     status, _, err = seal(folder, *said, secret="pin-of-Bob")
     assert status == 0, err
     assert [(x["person"], x["verdict"]) for x in late(replayed(folder, capsys)[1])] == [("Bob", "recomputed")]
-
-
-@pytest.fixture
-def keyring(
-    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[[str], str]]:
-    """A GnuPG home of the test's own; makes keys of a kind and gives their fingerprints."""
-    if shutil.which("gpg") is None:
-        pytest.skip("gnupg is not installed: apt-get install gnupg")
-    home = tmp_path_factory.mktemp("g")  # short: the agent's socket lies in it
-    home.chmod(0o700)
-    monkeypatch.setenv("GNUPGHOME", str(home))
-
-    def make(kind: str) -> str:
-        command = [
-            "gpg",
-            "--batch",
-            "--passphrase",
-            "",
-            "--quick-generate-key",
-            f"{kind} <w@example.org>",
-            kind,
-            "sign",
-        ]
-        subprocess.run(command, check=True, capture_output=True)
-        listed = subprocess.run(
-            ["gpg", "--list-keys", "--with-colons"], check=True, capture_output=True, text=True
-        ).stdout
-        return [line.split(":")[9] for line in listed.splitlines() if line.startswith("fpr:")][-1]
-
-    yield make
-    subprocess.run(["gpgconf", "--kill", "all"], check=False, env={**os.environ, "GNUPGHOME": str(home)})
 
 
 @pytest.mark.parametrize("kind", ["ed25519", "rsa2048"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -13,8 +14,7 @@ from vestry.errors import TokenTrouble
 from vestry.machine.integrity import Module
 from vestry.metadata.keys import Key
 from vestry.text import printable
-from vestry.tokens import plugins
-from vestry.tokens.inventory import find_module, open_source
+from vestry.tokens import inventory, plugins
 from vestry.tokens.process import Pkcs11Source
 from vestry.tokens.software import SoftwareSource
 from vestry.tokens.token import Token, TokenInfo, TokenSource
@@ -150,14 +150,37 @@ class Bench:
             )
         return found[0]
 
+    def showing(self, key: Key, holder: str) -> Token:
+        """A token that shows the public half of `key`, which is none of the script's: of a module that the script names
+        or that is installed here.
+
+        Raises:
+            TokenTrouble: none is there.
+        """
+        for spec in self._script.tokens:
+            with suppress(TokenTrouble):
+                self._source(spec)
+        for path in inventory.modules():
+            with suppress(TokenTrouble):
+                self._pkcs11(path)
+        for source in self._sources.values():
+            with suppress(TokenTrouble):
+                for token in source.tokens():
+                    if token.info.initialised and any(k.spki == key.spki for k in token.public_keys()):
+                        return token
+        do = f"insert the token of {printable(holder, 80)}, or name a file"
+        raise TokenTrouble(f"no token shows key {key.keyid[:8]}", do=do, code="E-TOKEN-GONE")
+
     def _source(self, spec: TokenSpec) -> TokenSource:
         if spec.use == "software":
             return self._opened(f"software:{self._software.resolve()}", lambda: SoftwareSource(self._software))
         if spec.use == "plugin":
             return self._opened(f"plug-in:{spec.module}", lambda: plugins.open_plugin(spec.module))
-        path = find_module(spec.module)
+        return self._pkcs11(inventory.find_module(spec.module))
+
+    def _pkcs11(self, path: Path) -> TokenSource:
         # One module by two paths must not be initialised twice.
-        return self._opened(f"pkcs11:{path.resolve()}", lambda: open_source(path))
+        return self._opened(f"pkcs11:{path.resolve()}", lambda: inventory.open_source(path))
 
     def _opened(self, place: str, opener: Callable[[], TokenSource]) -> TokenSource:
         if place not in self._sources:

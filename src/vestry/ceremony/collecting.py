@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from random import SystemRandom
 
-from vestry.ceremony import agenda, seal
+from vestry.ceremony import agenda, own_seal, seal
 from vestry.ceremony import events as e
 from vestry.ceremony.decide import WORDS_TYPED
 from vestry.ceremony.dialogue import Ask, Choose, Declined, TypeBack
 from vestry.ceremony.drafts import ceremony_key
+from vestry.ceremony.own_keys import Signs
 from vestry.ceremony.provisioning import abandon, find
 from vestry.ceremony.room import Room
 from vestry.ceremony.script import DestroyStep, KeySpec, SealStep, SignStep
@@ -201,22 +204,32 @@ def _seal_one(room: Room, person: str, head: tuple[str, ...]) -> None:
     while not agree and not reason.strip():
         reason = room.ask(Ask("reason", "Write why not; it is part of what you sign.", person=person))
     key = seal.sealing_key(room.state, person)
-    spec = next(k for k in _known_keys(room) if ceremony_key(room.state, k).keyid == key.keyid)
-    payload = seal.statement(room.state, person, agree, reason)
-    token = room.token(spec.token)
-    with room.unlocked(spec.token, token, "It signs the seal.") as unlocked:
-        held = find(unlocked, key)
+    payload = seal.statement(room.state, person, agree, reason, key)
+    with own_seal.opened(room, person, key) if key.spec is None else _seals(room, key.spec) as sign:
         room.look_at_network()
         intent = room.record(e.SealIntended(person, agree, key.keyid), person)
         try:
-            with room.waiting(room.signs("the seal", held), spec.token):
-                signature = sign_seal(seal.pre_authentication_encoding(payload), key, unlocked, held)
+            signature, headers = sign(seal.pre_authentication_encoding(payload))
         except TokenTrouble as error:
             abandon(room, intent.n, error, person)
             raise
-    envelope = seal.envelope(seal.Sealed(payload, key.keyid, signature))
+    envelope = seal.envelope(seal.Sealed(payload, key.keyid, signature, headers))
     room.record(e.Sealed(intent.n, person, agree, reason, envelope), person)
     room.tell(f"{person} sealed the ceremony and {'agrees' if agree else 'does not agree'}", good=agree)
+
+
+@contextmanager
+def _seals(room: Room, spec: KeySpec) -> Iterator[Signs]:
+    """What signs a seal with a key of the ceremony, on its token."""
+    key = ceremony_key(room.state, spec)
+    with room.unlocked(spec.token, room.token(spec.token), "It signs the seal.") as unlocked:
+        held = find(unlocked, key)
+
+        def sign(message: bytes) -> tuple[bytes, str]:
+            with room.waiting(room.signs("the seal", held), spec.token):
+                return sign_seal(message, key, unlocked, held), ""
+
+        yield sign
 
 
 def _list(items: list[str]) -> str:

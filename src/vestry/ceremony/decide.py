@@ -260,7 +260,7 @@ def _sealed(state: State, event: e.Sealed, _: str) -> None:
     if not isinstance(intended, e.SealIntended) or (intended.person, intended.agree) != (event.person, event.agree):
         raise Refused("the seal is not the one that was intended")
     key = seal.sealing_key(state, event.person, intended.keyid)
-    seal.verify(event.envelope, key, seal.statement(state, event.person, event.agree, event.reason))
+    seal.verify(event.envelope, key, seal.statement(state, event.person, event.agree, event.reason, key))
 
 
 _RULES: Mapping[type, Callable[[State, Any, str], None]] = {

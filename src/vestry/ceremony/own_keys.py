@@ -9,11 +9,11 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
@@ -23,16 +23,30 @@ from securesystemslib.exceptions import Error as LibraryError
 from securesystemslib.signer import GPGSigner
 
 from vestry.ceremony import seal_keys
-from vestry.ceremony.dialogue import Front, Secret
-from vestry.errors import InputRejected, TokenTrouble
+from vestry.ceremony.dialogue import Confirm, Question, Secret
+from vestry.errors import InputRejected, Stopped, TokenTrouble
 from vestry.metadata import intake
 from vestry.metadata.keys import Key
 from vestry.text import printable
-from vestry.tokens import private_keys
+from vestry.tokens import pins, private_keys
+from vestry.tokens.token import Token, TokenInfo, Unlocked
+
+T = TypeVar("T")
 
 _LIMIT = 64 << 10
 _FINGERPRINT = re.compile(r"[0-9a-f]{40}")
 _PATIENCE = 300  # seconds for whoever types a passphrase into GnuPG's prompt
+
+
+Signs = Callable[[bytes], tuple[bytes, str]]
+"""Gives the signature over a message, and OpenPGP's hashed headers in hex; other keys have none."""
+
+
+class Asks(Protocol):
+    """Who asks people."""
+
+    def ask(self, question: Question[T]) -> T:
+        """The answer."""
 
 
 @dataclass(frozen=True)
@@ -40,22 +54,22 @@ class OwnKey:
     """A key object (see `seal_keys`), and what signs with it: a signature, and OpenPGP's hashed headers in hex."""
 
     key: Mapping[str, Any]
-    seal: Callable[[bytes], tuple[bytes, str]]
+    seal: Signs
 
 
-def from_file(path: Path, front: Front) -> OwnKey:
+def from_file(path: Path, asks: Asks) -> OwnKey:
     """The private key of a PEM file (PKCS #8, RFC 5958); where it is encrypted, its passphrase is asked for.
 
     Raises:
         InputRejected: it is none that can seal, or the passphrase is another.
     """
     where = str(printable(str(path), 200))
-    private = _load(intake.read_file(path, limit=_LIMIT), where, front)
+    private = _load(intake.read_file(path, limit=_LIMIT), where, asks)
     key = Key.from_spki(private_keys.spki(private), where=where)
     return OwnKey(key.to_dict(), lambda message: (private_keys.sign(private, key.scheme, message), ""))
 
 
-def _load(raw: bytes, where: str, front: Front) -> PrivateKeyTypes:
+def _load(raw: bytes, where: str, asks: Asks) -> PrivateKeyTypes:
     try:
         return load_pem_private_key(raw, None)
     except TypeError:
@@ -64,7 +78,7 @@ def _load(raw: bytes, where: str, front: Front) -> PrivateKeyTypes:
         raise InputRejected(
             "this is no private key in PEM", where=where, do="name a PKCS #8 file, or use --gpg", code="E-SEAL-KEY"
         ) from None
-    passphrase = front.ask(Secret("passphrase", f"Type the passphrase of {where}."))
+    passphrase = asks.ask(Secret("passphrase", f"Type the passphrase of {where}."))
     try:
         return load_pem_private_key(raw, passphrase.reveal())
     except (ValueError, UnsupportedAlgorithm):
@@ -73,6 +87,41 @@ def _load(raw: bytes, where: str, front: Front) -> PrivateKeyTypes:
         ) from None
     finally:
         passphrase.wipe()
+
+
+def describe(info: TokenInfo) -> str:
+    """A token in words: label, model, serial; safe to show."""
+    return f"token '{printable(info.label, 40)}' ({printable(info.model, 40)}), serial {printable(info.serial, 40)}"
+
+
+@contextmanager
+def unlocked(asks: Asks, token: Token, *, practice: bool) -> Iterator[Unlocked]:
+    """The token, opened with the PIN that its holder types: one try, and whoever mistyped goes on from there. What only
+    is for `practice` may have a factory's PIN."""
+    info = token.info
+    if info.tries == "locked":
+        raise TokenTrouble(
+            "the PIN of this token is locked", where=describe(info), do="use another key", code="E-PIN-LOCKED"
+        )
+    if (info.tries == "last" or info.tries_left == 1) and not asks.ask(
+        Confirm(
+            "last-try",
+            "Decide whether to use the last try.",
+            details=("One PIN try is left. If it is wrong, the token locks and its keys are lost.",),
+            yes="use the last try",
+            no="stop here",
+        )
+    ):
+        raise Stopped("stopped before the last PIN try; nothing was signed")
+    warning = f"PIN tries left: {info.tries_left}." if info.tries_left is not None else ""
+    pin = asks.ask(Secret("pin", f"Type the PIN of {describe(info)}.", warning=warning))
+    try:
+        if not practice:
+            pins.refuse_factory(pin)
+        with token.unlock(pin) as opened:
+            yield opened
+    finally:
+        pin.wipe()
 
 
 def from_gpg(fingerprint: str) -> OwnKey:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from securesystemslib.dsse import Envelope
 
+from vestry.ceremony import seal_keys
 from vestry.ceremony.drafts import ceremony_key
 from vestry.errors import NotTrusted, Refused
 from vestry.metadata import intake
@@ -23,6 +24,7 @@ from vestry.metadata.keys import Key
 
 if TYPE_CHECKING:
     from vestry.ceremony import events as e
+    from vestry.ceremony.script import KeySpec
     from vestry.ceremony.state import State
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
@@ -31,15 +33,19 @@ PREDICATE_TYPE = "urn:vestry:ceremony-seal:1"
 _ENVELOPE = frozenset(("payload", "payloadType", "signatures"))
 
 
-def statement(state: State, person: str, agree: bool, reason: str) -> bytes:
-    """The statement that `person` signs in the ceremony, as canonical JSON bytes.
+def statement(state: State, person: str, agree: bool, reason: str, key: SealingKey) -> bytes:
+    """The statement that `person` signs in the ceremony: canonical JSON, or where it names a key of their own, JSON as
+    `written`.
 
     Raises:
         Refused: sealing has not begun, or a refusal gives no reason.
     """
     if state.seal is None:
         raise Refused("the seal is not open")
-    return encode(_statement(state, state.seal.subjects, state.seal_head, _said(person, agree, reason)))
+    said = _said(person, agree, reason)
+    if key.spec is not None:
+        return encode(_statement(state, state.seal.subjects, state.seal_head, said))
+    return written(_statement(state, state.seal.subjects, state.seal_head, {**said, "key": dict(key.value)}))
 
 
 def late_statement(state: State, person: str, agree: bool, reason: str, key: Mapping[str, Any]) -> bytes:
@@ -128,7 +134,7 @@ def opened(text: bytes, *, where: str = "seal") -> Sealed:
     raise NotTrusted("this is not a DSSE envelope of a seal with one signature", where=where)
 
 
-def verify(text: str, key: Key, expected: bytes) -> None:
+def verify(text: str, key: SealingKey, expected: bytes) -> None:
     """Check that `text` is an envelope over exactly `expected`, signed by `key`.
 
     Raises:
@@ -137,7 +143,7 @@ def verify(text: str, key: Key, expected: bytes) -> None:
     found = opened(text.encode())
     if found.payload != expected or found.keyid != key.keyid:
         raise NotTrusted("the seal says something else than the transcript")
-    if not key.verify(found.signature, found.signed):
+    if not seal_keys.verifies(key.value, found.signature, found.signed, found.headers):
         raise NotTrusted("the signature of the seal does not hold")
 
 
@@ -152,9 +158,19 @@ def holds_alone(event: e.Sealed, keys: Mapping[str, Key], heads: Collection[str]
     return named and key is not None and key.verify(found.signature, found.signed)
 
 
-def sealing_key(state: State, person: str, keyid: str = "") -> Key:
-    """The root key with which `person` seals, or where there is no root the key that signs the document; checks that it
-    has `keyid` where one is given.
+@dataclass(frozen=True)
+class SealingKey:
+    """A key that seals in a ceremony: its id there, its object (see `seal_keys`), and what the script says of it; None
+    for a key of the person's own, of which the script has the public half alone."""
+
+    keyid: str
+    value: Mapping[str, Any]
+    spec: KeySpec | None = None
+
+
+def sealing_key(state: State, person: str, keyid: str = "") -> SealingKey:
+    """The root key with which `person` seals, or where there is no root the key that signs the document; else the key
+    of their own that the script names. Checks that it has `keyid` where one is given.
 
     Raises:
         Refused: that person has no such key left, or it is another one.
@@ -164,5 +180,9 @@ def sealing_key(state: State, person: str, keyid: str = "") -> Key:
         if spec.holder == person and state.script.sealing_role in spec.roles and not gone:
             key = ceremony_key(state, spec)
             if keyid in ("", key.keyid):
-                return key
+                return SealingKey(key.keyid, key.to_dict(), spec)
+    for named in (p.key for p in state.script.people if p.name == person and p.key is not None):
+        own = seal_keys.read(state.inputs[named.name], where=named.name)
+        if keyid in ("", seal_keys.keyid(own)):
+            return SealingKey(seal_keys.keyid(own), own)
     raise Refused(f"{person} has no key to seal with")

@@ -81,6 +81,11 @@ def identity(value: Mapping[str, Any]) -> str:
     return keyid(value) if value["scheme"] in _PGP else Key.from_dict("", dict(value)).fingerprint
 
 
+def is_pgp(value: Mapping[str, Any]) -> bool:
+    """Whether it is an OpenPGP key, which GnuPG alone signs with."""
+    return value["scheme"] in _PGP
+
+
 def verifies(value: Mapping[str, Any], signature: bytes, message: bytes, headers: str = "") -> bool:
     """Whether `signature` over `message` holds under a key object that `checked` accepted. `headers` (hex) are the
     hashed part of an OpenPGP signature (RFC 4880, section 5.2.4); other signatures have none."""

@@ -192,10 +192,11 @@ def _export(walk: _Walk, step: s.ExportStep) -> Iterator[Problem]:
 def _seal(walk: _Walk, step: s.SealStep) -> Iterator[Problem]:
     sealing = walk.case.script.sealing_role
     sealers = {k.holder for k in walk.case.script.keys if sealing in k.roles}
+    sealers |= {p.name for p in walk.case.script.people if p.key is not None}
     without = [name for name in step.by if name not in sealers]
     if without:
         who = f"{printable(listed(without))} {'has' if len(without) == 1 else 'have'}"
-        text = f"{who} no {printable(sealing)} key to seal with"
+        text = f"{who} no {printable(sealing)} key to seal with, nor a key of their own in [[people]]"
         yield walk.problem("stop", "SEAL-NO-KEY", step, text)
     files: dict[str, str] = {}
     for name in step.by:

@@ -14,14 +14,14 @@ from pathlib import Path
 from vestry.ceremony import late, seal, seal_keys, transcript
 from vestry.ceremony.account import Account, statement
 from vestry.ceremony.dialogue import Front
-from vestry.ceremony.own_keys import OwnKey, from_file, from_gpg
+from vestry.ceremony.own_keys import OwnKey, describe, from_file, from_gpg
 from vestry.ceremony.provisioning import find
 from vestry.ceremony.replay import replay
 from vestry.ceremony.signing import sign_seal
 from vestry.ceremony.state import State
 from vestry.cli import output, sources
 from vestry.cli.replay import beside
-from vestry.cli.sign import confirm, describe, unlocked
+from vestry.cli.sign import confirm, unlocked
 from vestry.errors import ExitStatus, InputRejected, NotTrusted, Refused, TokenTrouble
 from vestry.media import drives
 from vestry.metadata.keys import Key

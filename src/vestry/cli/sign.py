@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from random import SystemRandom
 
-from vestry.ceremony.dialogue import Confirm, Front, ReadReview, Secret, TypeBack
+from vestry.ceremony import own_keys
+from vestry.ceremony.dialogue import Front, ReadReview, TypeBack
 from vestry.ceremony.drafts import REHEARSAL_FIELD
 from vestry.ceremony.provisioning import find
 from vestry.ceremony.signing import sign_reviewed
@@ -28,8 +29,8 @@ from vestry.metadata.keys import Key
 from vestry.metadata.review import Review, Reviewed, conclude
 from vestry.plain.prompts import Prompts
 from vestry.text import printable, words
-from vestry.tokens import certificates, pins
-from vestry.tokens.token import Token, TokenInfo, TokenSource, Unlocked
+from vestry.tokens import certificates
+from vestry.tokens.token import Token, TokenSource, Unlocked
 
 _WORDS_TYPED = 2
 _WORDS_TRIES = 3
@@ -53,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     with sources.opened(args.software, args.module) as (found, _):
         key, token = choose(opened, found, wanted=args.key, serial=args.token)
         front.tell(f"Key {key.keyid} of {holder(opened, key.keyid) or 'an unnamed holder'}")
-        front.tell(describe(token.info))
+        front.tell(own_keys.describe(token.info))
         vouching = _certificates(token, key)
         for der in vouching:
             if (seen := certificates.read(der)) is not None:
@@ -156,41 +157,15 @@ def confirm(front: Front, digest: str, what: str) -> None:
     raise Stopped("the words were wrong three times; nothing was signed", do=f"compare {what}, then sign again")
 
 
-def describe(info: TokenInfo) -> str:
-    """A token in words: label, model, serial; safe to show."""
-    return f"token '{printable(info.label, 40)}' ({printable(info.model, 40)}), serial {printable(info.serial, 40)}"
-
-
 @contextmanager
 def unlocked(front: Front, token: Token, *, practice: bool) -> Iterator[Unlocked]:
-    """The token, opened with the PIN that its holder types: one try, and whoever mistyped runs the line again. What
-    only is for `practice` may have a factory's PIN."""
-    info = token.info
-    if info.tries == "locked":
-        raise TokenTrouble(
-            "the PIN of this token is locked", where=describe(info), do="use another key", code="E-PIN-LOCKED"
-        )
-    if (info.tries == "last" or info.tries_left == 1) and not front.ask(
-        Confirm(
-            "last-try",
-            "Decide whether to use the last try.",
-            details=("One PIN try is left. If it is wrong, the token locks and its keys are lost.",),
-            yes="use the last try",
-            no="stop here",
-        )
-    ):
-        raise Stopped("stopped before the last PIN try; nothing was signed")
-    warning = f"PIN tries left: {info.tries_left}." if info.tries_left is not None else ""
-    pin = front.ask(Secret("pin", f"Type the PIN of {describe(info)}.", warning=warning))
-    try:
-        if not practice:
-            pins.refuse_factory(pin)
-        with token.unlock(pin) as opened:
-            front.waiting("The token signs; touch it if it blinks")
+    """As `own_keys.unlocked`; and while it is open, people are told to touch it."""
+    with own_keys.unlocked(front, token, practice=practice) as opened:
+        front.waiting("The token signs; touch it if it blinks")
+        try:
             yield opened
-    finally:
-        pin.wipe()
-        front.waiting("")
+        finally:
+            front.waiting("")
 
 
 def _certificates(token: Token, key: Key) -> tuple[bytes, ...]:

@@ -142,11 +142,14 @@ def _destroy(walk: _Walk, step: s.DestroyStep, _: int) -> int:
     return sum(walk.unlock(token) for token in dict.fromkeys(k.token for k in gone))
 
 
+_OWN_KEY = 3  # where it is, its file or token, its PIN or passphrase
+
+
 def _seal(walk: _Walk, step: s.SealStep, _: int) -> int:
     count = 0
     for person in step.by:
-        root = [k for k in walk.state.script.keys if k.holder == person and "root" in k.roles]
-        count += 1 + (walk.unlock(root[0].token) if root else 0)
+        mine = [k for k in walk.state.script.keys if k.holder == person and walk.state.script.sealing_role in k.roles]
+        count += 1 + (walk.unlock(mine[0].token) if mine else _OWN_KEY)
     return count
 
 

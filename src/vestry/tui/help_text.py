@@ -214,6 +214,21 @@ TEXTS: Mapping[str, Help] = {
         "Each difference, and what will be done about it.",
         "Do not go on while someone can't explain a difference; restore that target first.",
     ),
+    "own-key": Help(
+        "The script has the public half of your key; the private half signs the seal here, and nothing else.",
+        "Whose key it is.",
+        "If it is not here, stop: vestry seal adds your seal later, from anywhere.",
+    ),
+    "key-file": Help(
+        "The file is read once; it is never copied, and the transcript does not name it.",
+        "Nothing.",
+        "Write the whole path, as /media/usb/key.pem. A wrong one only leads back here.",
+    ),
+    "fingerprint": Help(
+        "GnuPG on this machine signs with that key. The script has its public half, so another is refused.",
+        "The fingerprint, and its holder compares it with their own card.",
+        "gpg --list-keys, in another terminal, shows the fingerprints that are here.",
+    ),
     "passphrase": Help(
         "It opens the file of your own key for one signature, and is kept nowhere.",
         "Nothing: a passphrase is never said.",
