@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from vestry.machine import isolation
+from vestry.tokens.software import SoftwareSource
 
 pytest_plugins = ["nss", "people", "sticks", "virtual_yubikey.bench"]
+
+
+# A busy machine is no fault of an example.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _pins_cost_little() -> Iterator[None]:
+    """Hundreds of tokens are made and unlocked within this process; runs of the program
+    itself keep what a PIN really costs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(SoftwareSource.__init__.__kwdefaults__, "scrypt_n", 16)
+        yield
 
 
 @pytest.fixture(autouse=True)

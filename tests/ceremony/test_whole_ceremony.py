@@ -66,6 +66,7 @@ def test_other_schemes(tmp_path: Path, pypi_root: Make, people: Any, scheme: str
     script, inputs = pypi_root(
         ('scheme = "ecdsa-sha2-nistp256"', new),
         ('use = "pkcs11"\nmodule = "softhsm2"\nsecurity_officer = "forgotten"', 'use = "software"'),
+        ("number = 16384", "number = 256"),
         *([('style = "succinct"', 'style = "prefixes"')] if scheme == "ecdsa-sha2-nistp384" else []),
     )
     blanks(tmp_path / "c" / "tokens", 5)

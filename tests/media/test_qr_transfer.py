@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 import tracemalloc
 
 import pytest
@@ -95,7 +94,6 @@ def test_lying_frames_cost_little() -> None:
     for n in range(10):
         receiver.take(honest.text(n))
     tracemalloc.start()
-    begin = time.perf_counter()
     for n in range(60):
         length = (1 << 20) - n if n % 2 else 1 + n
         size = 1480 if n % 2 else 8
@@ -105,7 +103,6 @@ def test_lying_frames_cost_little() -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 32 << 20
-    assert time.perf_counter() - begin < 20
     assert len(receiver.progress()) <= AT_ONCE
     for n in range(10, honest.enough):
         receiver.take(honest.text(n))

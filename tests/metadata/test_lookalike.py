@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
+from growth import lines_run
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -106,11 +105,10 @@ def test_the_project_of_a_path(path: str, name: str) -> None:
 
 
 def test_many_names_are_quick() -> None:
-    """A delegator of PyPI has half a million."""
-    names = [f"some-project-{n}" for n in range(50_000)]
-    start = time.monotonic()
+    """A delegator of PyPI has half a million, and each is compared with all that are known."""
+    names = [f"some-project-{n}" for n in range(500)]
+    assert lines_run(lambda: [KNOWN.like(n) for n in names]) < 500 * len(names)
     assert not any(KNOWN.like(n) for n in names)
-    assert time.monotonic() - start < 20
 
 
 def test_the_first_of_two_alike_is_named() -> None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from growth import growth
 from holders import EXPIRES, holder
 
-from vestry.metadata import document
+from vestry.metadata import delegation_index, document
 from vestry.metadata.document import Document
 from vestry.metadata.findings import CODES
 from vestry.metadata.review import Review, review
@@ -124,7 +124,7 @@ def test_lesser_hits_beyond_the_cap_stay_lesser() -> None:
     assert severities == {"note"}
 
 
-COUNT = 20_000
+COUNT = 1_000
 SHAPES: dict[str, Callable[[int], dict[str, Any]]] = {
     "all the same": lambda _: {"paths": ["x/*"]},
     "all catch all": lambda _: {"paths": ["*"], "terminating": True},
@@ -132,21 +132,25 @@ SHAPES: dict[str, Callable[[int], dict[str, Any]]] = {
     "names of files": lambda n: {"paths": [f"p{n}-*"]},
     "wild in front": lambda n: {"paths": [f"*-{n}"], "terminating": True},
     "wild in the middle": lambda n: {"paths": [f"a*{n}*b/c"]},
-    "prefixes": lambda n: {"path_hash_prefixes": [f"{n % 1000:03x}"]},
+    "prefixes": lambda n: {"path_hash_prefixes": [f"{n % 100:02x}"]},
 }
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_very_many_delegations_finish_in_seconds(shape: str) -> None:
-    """Comparing each with each would take a day, and a room of people waits."""
-    new = made({f"r{n}": SHAPES[shape](n) for n in range(COUNT)})
-    context = Context("targets", new, None, None, (), (), NOW, lambda _: "")
-    start = time.process_time()
-    hits: dict[str, list[Hit]] = {}
-    for code in CODES:
-        if code.startswith(("DELEGATION-", "ROLE-NAME", "NAME-")):
-            hits[code] = list(CODES[code].check(context))
-    assert time.process_time() - start < 60
+def test_very_many_delegations_are_not_compared_each_with_each(shape: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would take a day, and a room of people waits."""
+    documents = {count: made({f"r{n}": SHAPES[shape](n) for n in range(count)}) for count in (COUNT, 2 * COUNT)}
+
+    def hit(count: int) -> dict[str, list[Hit]]:
+        context = Context("targets", documents[count], None, None, (), (), NOW, lambda _: "")
+        codes = [c for c in CODES if c.startswith(("DELEGATION-", "ROLE-NAME", "NAME-"))]
+        return {code: list(CODES[code].check(context)) for code in codes}
+
+    monkeypatch.setattr(delegation_index, "_MOST_STEPS", 100_000)
+    # Patterns that begin with what stands for anything have no order: their comparisons are counted and end (Index).
+    if not shape.startswith("wild"):
+        assert growth(hit, COUNT) < 3
+    hits = hit(COUNT)
     overlapping = shape in ("all the same", "prefixes")
     if overlapping:
         assert len(hits["DELEGATION-OVERLAP"]) == 101
