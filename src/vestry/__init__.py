@@ -1,3 +1,3 @@
 """Vestry: offline key ceremonies for TUF root key holders."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -9,6 +9,10 @@ Release = tuple[int, ...]
 FIRST: Release = (0, 1, 0)
 """What was in it is in force for every transcript, whatever release one says that it was made by."""
 
+SECOND: Release = (0, 2, 0)
+"""Asks whether keys fit their schemes, whether a key id has several signatures, and what services drop; of hundreds of
+findings of one rule it tells the gravest."""
+
 _NAME = re.compile(r"vestry (\d{1,4}(?:\.\d{1,4}){1,3})", re.ASCII)
 
 

@@ -16,15 +16,20 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from holders import EXPIRES, Holder, first_root, holder, next_root, signed
 
+from vestry import __version__
 from vestry.errors import InputRejected
 from vestry.media import distributions
 from vestry.metadata import claims, document, drafting
 from vestry.metadata.document import Document, Signature
-from vestry.metadata.findings import CODES, Finding
+from vestry.metadata.findings import CODES, Context, Finding, find
 from vestry.metadata.keys import Key
+from vestry.metadata.look_ahead import reserve
 from vestry.metadata.policy import Policy
 from vestry.metadata.review import review
+from vestry.metadata.review_text import render_lines
 from vestry.metadata.rules_names import covers
+from vestry.release import FIRST as FIRST_RELEASE
+from vestry.release import Release, release
 from vestry.tokens import attestation_rules
 
 NOW = EXPIRES - timedelta(days=365)
@@ -486,3 +491,62 @@ def test_a_specification_that_is_not_understood_opens_and_stops(spec: str) -> No
     assert severities("SPEC-VERSION", "root", new) == ["stop"]
     with pytest.raises(InputRejected, match="spec_version"):
         document.read(raw, where="test")
+
+
+def test_keys_whose_ids_begin_alike_never_read_alike() -> None:
+    """Eight digits in common are made in an hour: a finding, a count or an outlook would name another's key."""
+    alike = "12345678"
+    ids = [alike + "a" * 56, alike + "b" * 56]
+    value = copy.deepcopy(ROOT.signed)
+    for keyid in ids:
+        value["keys"][keyid] = holder("x").key.to_dict()
+        value["roles"]["root"]["keyids"].append(keyid)
+    value["keys"][alike + "c" * 56] = PEOPLE[0].key.to_dict()
+    new = document.read(document.to_file(value, [Signature(i, "") for i in ids]), where="test")
+    seen = review("root", new, now=NOW)
+    texts = [
+        *(c.text for c in review("root", new, old=ROOT, now=NOW).changes),
+        *(f.text for f in seen.findings),
+        *render_lines(seen, 200),
+        *(seen.ahead.sentences if seen.ahead else ()),
+    ]
+    named = [text for text in texts if alike in text]
+    assert len(named) > 10
+    assert [t for t in named if re.search(alike + "(?![abc]{56})", t)] == []
+
+
+def test_two_unknown_holders_are_two_however_their_key_ids_begin() -> None:
+    """Counted as one person, they would make a threshold of two look as if one loss ended it."""
+    keys = [replace(h.key, keyid="12345678" + h.name) for h in PEOPLE[:3]]
+    outlook = reserve("root", "root v1", 2, keys, lambda _: "")
+    assert (outlook.keys_to_lose, outlook.holders_to_lose, outlook.fatal) == (1, 1, ())
+
+
+def test_a_flood_of_findings_of_one_rule_is_told_in_short_and_the_gravest_first() -> None:
+    """Nobody answers ten thousand questions, and a stop among ten thousand notes must not hide behind a limit."""
+    value = copy.deepcopy(ROOT.signed)
+    value["keys"] |= {f"{n:064x}": {**PEOPLE[0].key.to_dict(), "x-n": n} for n in range(300)}
+    value["keys"]["f" * 64] = {**PEOPLE[0].key.to_dict(), "keytype": "odd"}
+    rsa_key(2048)(value)
+    new = document.read(document.to_file(value), where="test")
+    listed = review("root", new, now=NOW).findings
+    for code in ("KEYID-MISMATCH", "KEY-UNUSED"):
+        told = [f for f in listed if f.code == code]
+        assert len(told) == 101
+        (rest,) = (f for f in told if f.text.startswith("And "))
+        assert rest.where == "keys/*"
+        assert rest.text.startswith("And 20")
+    early = Context("root", new, None, None, (), (), NOW, lambda _: "", as_of=FIRST_RELEASE)
+    assert sum(f.code == "KEY-UNUSED" for f in find(early)) == 301
+
+
+def test_the_first_release_is_asked_what_it_asked() -> None:
+    """A transcript of its day would else be said to have left out findings that nobody could see then."""
+    new = by(changed(ROOT, of_first_key(lambda k: k.update(P384))), (FIRST, "aa"), (FIRST, "bb"))
+
+    def codes(as_of: Release | None) -> set[str]:
+        return {f.code for f in review("root", new, now=NOW, as_of=as_of).findings}
+
+    assert {"SIGNATURE-TWICE", "KEY-UNREADABLE"} <= codes(None)
+    assert not {"SIGNATURE-TWICE", "KEY-UNREADABLE"} & codes(FIRST_RELEASE)
+    assert codes(None) == codes(release(f"vestry {__version__}"))

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from holders import EXPIRES, Holder, first_root, holder, next_root, signed
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from vestry.errors import Refused
@@ -163,6 +163,7 @@ NASTY = [
 ]
 
 
+@settings(deadline=None)
 @given(st.sampled_from(NASTY) | st.text(st.characters(blacklist_categories=("Cs",)), max_size=30))
 def test_nothing_unprintable_comes_out(nasty: str) -> None:
     """A name in a document would command the terminal, or the eye."""

@@ -58,9 +58,11 @@ def changes(
     *,
     known: Names | None = None,
     located: Callable[[Edit], Edit] | None = None,
+    digits: int = 0,
 ) -> tuple[Change, ...]:
     """What turns `old` (None: there was nothing before) into `new`, most dangerous first. `located` says where an edit
-    is in the whole documents, where these are parts of larger ones.
+    is in the whole documents, where these are parts of larger ones; `digits` how many characters tell the key ids that
+    the reader meets from each other, which 0 leaves to those that changed.
     """
     base = old or {}
     found = _named_edits(base, new)
@@ -69,7 +71,7 @@ def changes(
         # Shapes so odd that named edits and fields disagree; fields alone are exact.
         found = list(_fields(base, new, (), base))
     found = [located(edit) for edit in found] if located is not None else found
-    say = Wording(old, new, found, known or (lambda _: ""))
+    say = Wording(old, new, found, known or (lambda _: ""), digits)
     dressed = [
         Change(e.kind, e.path, where(e.path), e.old, e.new, say.sentence(e), say.roles(e), say.danger(e)) for e in found
     ]

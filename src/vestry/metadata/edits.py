@@ -96,6 +96,15 @@ def holders(signed: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, ...], d
         yield succinct_name(succinct), SUCCINCT, succinct
 
 
+def listed_ids(signed: Mapping[str, Any]) -> Iterator[str]:
+    """Every key id that a document says something of: of keys that it lists, and of those that its roles name."""
+    for side in (signed, signed.get("delegations")):
+        keys = side.get("keys") if isinstance(side, dict) else None
+        yield from keys if isinstance(keys, dict) else ()
+    for _, _, role in holders(signed):
+        yield from key_ids(role) or ()
+
+
 def succinct_name(role: Mapping[str, Any]) -> str:
     """What all bins of a succinct_roles object are called together (TAP 15)."""
     prefix = role.get("name_prefix")

@@ -6,8 +6,9 @@ docs/findings.md has a section for each code.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from types import MappingProxyType
 
 from vestry.metadata import (
@@ -22,7 +23,8 @@ from vestry.metadata import (
 )
 from vestry.metadata.changes import where
 from vestry.metadata.policy import ORDER
-from vestry.metadata.rulebook import RULES, Context, Finding, Rule, Severity
+from vestry.metadata.rulebook import RULES, Context, Finding, Hit, Rule, Severity, capped
+from vestry.release import SECOND, in_force
 from vestry.text import Safe, printable
 
 __all__ = ["CODES", "Context", "Finding", "Severity", "Silenced", "find", "judge"]
@@ -77,7 +79,8 @@ def judge(context: Context) -> tuple[tuple[Finding, ...], tuple[Silenced, ...]]:
             continue
         if layout and not (rule.code.startswith("LAYOUT-") or rule.code in rules_layout.APPLY):
             continue
-        for hit in rule.check(context):
+        hits = list(rule.check(context))
+        for hit in _fewer(rule, hits) if in_force(SECOND, context.as_of) else hits:
             severity = context.policy.severity(rule.code, hit.severity or rule.severity)
             finding = Finding(rule.code, severity, where(hit.path), printable(hit.text))
             # Two hits at one place (a name and what it names) have one answer, as grave as the worse; both are told.
@@ -91,3 +94,16 @@ def judge(context: Context) -> tuple[tuple[Finding, ...], tuple[Silenced, ...]]:
         tuple(f for f in listed if not quiet(f.code, f.severity)),
         tuple(Silenced(f, context.policy.silenced[f.code]) for f in listed if quiet(f.code, f.severity)),
     )
+
+
+_MANY = 200
+"""Findings of one rule from which on only the gravest are told one by one. Rules about crowds stop at half of it, in
+words of their own."""
+
+
+def _fewer(rule: Rule, hits: list[Hit]) -> Iterable[Hit]:
+    if len(hits) <= _MANY:
+        return hits
+    hits.sort(key=lambda h: ORDER[h.severity or rule.severity])
+    shared = takewhile(lambda names: len(set(names)) == 1, zip(*(h.path[:-1] for h in hits), strict=False))
+    return capped(iter(hits), _MANY // 2, (*(names[0] for names in shared), "*"), f"like these: {rule.sentence}")

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from difflib import SequenceMatcher
 from typing import Any, TypeGuard
 
+from vestry.metadata import quoting
 from vestry.metadata.changes import Change, Names, where
 from vestry.metadata.edits import Edit, Step, named, same
 from vestry.metadata.keys import Key
@@ -23,8 +24,11 @@ _KINDS = {"steps": "step", "inspect": "inspection"}
 _COMMANDS_AND_RULES = frozenset({"expected_command", "expected_materials", "expected_products", "run"})
 
 
-def changes(old: Mapping[str, Any] | None, new: Mapping[str, Any], *, known: Names | None = None) -> tuple[Change, ...]:
-    """What turns `old` (None: there was nothing before) into `new`, most dangerous first."""
+def changes(
+    old: Mapping[str, Any] | None, new: Mapping[str, Any], *, known: Names | None = None, digits: int = 0
+) -> tuple[Change, ...]:
+    """What turns `old` (None: there was nothing before) into `new`, most dangerous first; `digits` as in
+    `changes.changes`."""
     base = dict(old or {})
     found = [*_keys(base, new)]
     for part in PARTS:
@@ -34,7 +38,8 @@ def changes(old: Mapping[str, Any] | None, new: Mapping[str, Any], *, known: Nam
     if not same(apply(base, found), new):
         # Shapes so odd that named edits and fields disagree; fields alone are exact.
         found = list(_plain(base, new, ()))
-    say = LayoutWording(old, new, known or (lambda _: ""))
+    ids = {side["keyid"] for e in found if e.kind.startswith("key-") for side in (e.old, e.new) if side}
+    say = LayoutWording(old, new, known or (lambda _: ""), digits or quoting.digits(ids))
     dressed = [
         Change(e.kind, e.path, where(e.path), e.old, e.new, say.sentence(e), say.roles(e), say.danger(e)) for e in found
     ]

@@ -26,8 +26,10 @@ _FIELDS = {
 class LayoutWording:
     """Sentences about the edits between two layouts."""
 
-    def __init__(self, old: Mapping[str, Any] | None, new: Mapping[str, Any], known: Callable[[str], str]) -> None:
-        self._old, self._new, self._known = old, new, known
+    def __init__(
+        self, old: Mapping[str, Any] | None, new: Mapping[str, Any], known: Callable[[str], str], digits: int
+    ) -> None:
+        self._old, self._new, self._known, self._digits = old, new, known, digits
 
     def sentence(self, edit: Edit) -> Safe:
         """One sentence without its full stop."""
@@ -73,7 +75,8 @@ class LayoutWording:
     def _label(self, keyid: str) -> str:
         keys = [side.get("keys") for side in (self._new, self._old or {})]
         objects = [k[keyid] for k in keys if isinstance(k, dict) and isinstance(k.get(keyid), dict)]
-        return key_label(keyid, next(filter(None, [self._known(keyid), *(owner(key) for key in objects)]), ""))
+        name = next(filter(None, [self._known(keyid), *(owner(key) for key in objects)]), "")
+        return key_label(keyid, name, self._digits)
 
     def _key(self, edit: Edit) -> str:
         value = edit.new or edit.old
@@ -88,7 +91,9 @@ class LayoutWording:
             return f"{label} is dropped; before, {steps}"
         if edit.kind == "key-renamed":
             was = self._label(edit.old["keyid"])
-            return f"{was} is the same key under another key id, {clip(value['keyid'], 8, tell=False)}: {steps}"
+            return (
+                f"{was} is the same key under another key id, {clip(value['keyid'], self._digits, tell=False)}: {steps}"
+            )
         return f"{label} keeps its key id, but another key stands behind it: {steps}"
 
     def _expires(self, edit: Edit) -> str:

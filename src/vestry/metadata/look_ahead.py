@@ -131,11 +131,12 @@ def look_ahead(
     others: Mapping[str, Document] | None = None,
     next_ceremony: datetime | None = None,
     more: int = 0,
+    digits: int = 8,
 ) -> LookAhead:
     """Look ahead from `new`, a document of `role`, as if it were signed. The arguments are those of `review.review`;
-    `more` delegations than are in `new` are in the whole of it.
+    `more` delegations than are in `new` are in the whole of it. Keys are called by `digits` of their ids.
     """
-    found, uncounted = _reserves(role, new, old, delegator, known, more)
+    found, uncounted = _reserves(role, new, old, delegator, known, more, digits)
     leads = tuple(chain(new, (*history, *([old] if old is not None else ())))) if role == "root" else ()
     expiries, following = _expiries(role, new, delegator, others or {}, next_ceremony)
     told = [*_of_reserves(found, new), *_of_uncounted(uncounted), *_of_leads(leads)]
@@ -143,8 +144,11 @@ def look_ahead(
     return LookAhead(found, leads, expiries, following, uncounted, tuple(printable(t) for t in told))
 
 
-def reserve(role: str, by: str, threshold: int, keys: Sequence[Key], known: Callable[[str], str]) -> Reserve:
-    """What `role` can lose of these keys. A key under two ids counts once, and goes to the first holder named."""
+def reserve(
+    role: str, by: str, threshold: int, keys: Sequence[Key], known: Callable[[str], str], digits: int = 8
+) -> Reserve:
+    """What `role` can lose of these keys. A key under two ids counts once, and goes to the first holder named; one
+    whose holder is not known stands for itself, and is called by so many digits."""
     first: dict[str, tuple[str, str]] = {}
     for key in keys:
         if key.usable:
@@ -153,8 +157,11 @@ def reserve(role: str, by: str, threshold: int, keys: Sequence[Key], known: Call
                 first[key.fingerprint] = (key.keyid, name)
     mine: dict[str, list[str]] = {}
     for keyid, name in first.values():
-        mine.setdefault(name or f"key {keyid[:8]}", []).append(keyid)
-    holders = sorted((Holding(n, tuple(ids)) for n, ids in mine.items()), key=lambda h: (-len(h.keyids), h.name))
+        if name:
+            mine.setdefault(name, []).append(keyid)
+    listed = [Holding(n, tuple(ids)) for n, ids in mine.items()]
+    listed += [Holding(f"key {keyid[:digits]}", (keyid,)) for keyid, name in first.values() if not name]
+    holders = sorted(listed, key=lambda h: (-len(h.keyids), h.name))
     spare = len(first) - threshold
     worst: list[Holding] = []
     lost = 0
@@ -180,14 +187,20 @@ def reserve(role: str, by: str, threshold: int, keys: Sequence[Key], known: Call
 
 
 def _reserves(
-    role: str, new: Document, old: Document | None, delegator: Document | None, known: Callable[[str], str], more: int
+    role: str,
+    new: Document,
+    old: Document | None,
+    delegator: Document | None,
+    known: Callable[[str], str],
+    more: int,
+    digits: int,
 ) -> tuple[tuple[Reserve, ...], int]:
     found: list[Reserve] = []
 
     def add(above: Document, name: str) -> None:
         authority = named(above, name)
         if authority is not None:
-            found.append(reserve(name, authority.by, authority.threshold, authority.keys, known))
+            found.append(reserve(name, authority.by, authority.threshold, authority.keys, known, digits))
 
     if role == "root" and new.type == "root":
         if old is not None and old.type == "root":
@@ -195,7 +208,7 @@ def _reserves(
         listed = documents.keys(new)
         for name, entry in sorted(new.signed["roles"].items(), key=lambda r: (r[0] != "root", r[0])):
             keys = [listed[i] for i in entry["keyids"] if i in listed]
-            found.append(reserve(name, f"root v{new.version}", entry["threshold"], keys, known))
+            found.append(reserve(name, f"root v{new.version}", entry["threshold"], keys, known, digits))
         return tuple(found), 0
     if delegator is not None:
         add(delegator, role)
@@ -208,7 +221,7 @@ def _reserves(
     listed = documents.keys(new) if entries else {}
     for name, entry in entries:
         keys = [listed[i] for i in entry["keyids"] if i in listed]
-        found.append(reserve(name, f"{role} v{new.version}", entry["threshold"], keys, known))
+        found.append(reserve(name, f"{role} v{new.version}", entry["threshold"], keys, known, digits))
     return tuple(found), 0
 
 

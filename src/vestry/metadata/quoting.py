@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import takewhile
 from operator import eq
 from typing import Any
@@ -50,6 +50,14 @@ def texts(was: str, now: str, limit: int = SHOWN) -> tuple[str, str]:
         return f"...{text[start : start + limit]}{more} ({len(text):,} characters)"
 
     return cut(was), cut(now)
+
+
+def digits(ids: Iterable[str]) -> int:
+    """How many of their characters tell key ids from each other: 8 if that is enough. Eight in common are made in an
+    hour; then the whole ids are told."""
+    different = set(ids)
+    longest = max(map(len, different), default=0)
+    return next((n for n in (8, 64) if len({i[:n] for i in different}) == len(different)), longest)
 
 
 def place(path: Sequence[str]) -> str:

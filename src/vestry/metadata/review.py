@@ -6,7 +6,7 @@ You sign the bytes you read: a `Reviewed` carries exactly `Document.signed_bytes
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import InitVar, dataclass, field
@@ -16,8 +16,8 @@ from types import MappingProxyType
 from typing import Any
 
 from vestry.errors import Refused
+from vestry.metadata import edits, layout_changes, quoting, thresholds
 from vestry.metadata import findings as rules
-from vestry.metadata import layout_changes, thresholds
 from vestry.metadata.changes import Change, changes
 from vestry.metadata.document import Document, LargeDocument
 from vestry.metadata.findings import Context, Finding, Silenced
@@ -35,7 +35,8 @@ from vestry.text import printable
 class Review:
     """One document, as a reader gets to see it. `old` is None where nothing is compared; `names` are the holders of the
     keys that may sign, by key id, as far as they are known (not yet printable). `silenced` are findings that the
-    `policy` wants nobody asked about; `ahead` is what comes after this change. `reduced` are the parts of large
+    `policy` wants nobody asked about; `ahead` is what comes after this change; `digits` how many characters of
+    key ids tell them from each other. `reduced` are the parts of large
     documents that the changes are in.
     """
 
@@ -49,6 +50,7 @@ class Review:
     silenced: tuple[Silenced, ...] = ()
     policy: Policy = DEFAULT
     ahead: LookAhead | None = None
+    digits: int = 8
     reduced: Reduced | None = field(default=None, repr=False)
 
     @property
@@ -142,12 +144,15 @@ def review(
             reduced = reduce(old, new, role=role, delegator=delegator, ancestors=ancestors, well_known=guarded)
         tallies = counting()
     was, is_now = (reduced.old, reduced.new) if reduced is not None else (old, new)
+    digits = quoting.digits(_key_ids((is_now, *([was] if was else ())), authorities))
     if new.type == "layout":
-        listed = layout_changes.changes(was.signed if was else None, is_now.signed, known=names)
+        listed = layout_changes.changes(was.signed if was else None, is_now.signed, known=names, digits=digits)
     else:
         located = reduced.located if reduced is not None else None
-        listed = changes(was.signed if was else None, is_now.signed, known=names, located=located)
-    context = Context(role, is_now, was, delegator, tuple(authorities), tallies, now, names, policy, ancestors, as_of)
+        listed = changes(was.signed if was else None, is_now.signed, known=names, located=located, digits=digits)
+    context = Context(
+        role, is_now, was, delegator, tuple(authorities), tallies, now, names, policy, ancestors, digits, as_of
+    )
     stand, silenced = rules.judge(context)
     ahead = None
     if new.type != "layout":
@@ -158,13 +163,21 @@ def review(
             delegator=delegator,
             now=now,
             more=reduced.delegations if reduced else 0,
+            digits=digits,
             known=names,
             history=history,
             others=others,
             next_ceremony=next_ceremony,
         )
     holding = {k.keyid: names(k.keyid) or owner(k.extra) for authority in authorities for k in authority.keys}
-    return Review(role, old, new, listed, stand, tallies, holding, silenced, policy, ahead, reduced)
+    return Review(role, old, new, listed, stand, tallies, holding, silenced, policy, ahead, digits, reduced)
+
+
+def _key_ids(documents: Iterable[Document], authorities: Iterable[Authority]) -> Iterator[str]:
+    for given in documents:
+        yield from edits.listed_ids(given.signed)
+        yield from (s.keyid for s in given.signatures)
+    yield from (key.keyid for authority in authorities for key in authority.keys)
 
 
 def _tallies(new: Document, authorities: Sequence[Authority]) -> tuple[Tally, ...]:

@@ -97,7 +97,7 @@ def _tallies(review: Review, width: int) -> Iterator[str]:
 
 def signer(review: Review, keyid: str) -> str:
     """A key by its holder's name, or by its first digits; not yet printable."""
-    label = key_label(keyid, review.names.get(keyid, ""))
+    label = key_label(keyid, review.names.get(keyid, ""), review.digits)
     return label[:1].lower() + label[1:]
 
 

@@ -14,9 +14,10 @@ from vestry.metadata.document import Document
 from vestry.metadata.edits import holders, key_ids
 from vestry.metadata.keys import Key
 from vestry.metadata.policy import DEFAULT, ORDER, Policy, Severity
+from vestry.metadata.quoting import clip
 from vestry.metadata.thresholds import Authority, Tally
 from vestry.metadata.wording import key_label, owner
-from vestry.release import FIRST, Release, in_force
+from vestry.release import FIRST, SECOND, Release, in_force
 from vestry.text import Safe
 
 __all__ = ["RULES", "Check", "Context", "Finding", "Held", "Hit", "Rule", "Severity", "capped", "rule"]
@@ -79,6 +80,8 @@ class Context:
     known: Callable[[str], str]
     policy: Policy = DEFAULT
     ancestors: tuple[str, ...] = ()
+    digits: int = 8
+    """Characters of key ids that tell them from each other; see `quoting.digits`."""
     as_of: Release | None = None
     """The release whose rules are asked; None for all that there are today."""
     memo: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
@@ -111,12 +114,24 @@ class Context:
 
     def usable(self, keyids: tuple[str, ...]) -> set[str]:
         """Fingerprints of the keys behind these ids that can verify anything: keys of one fingerprint are one key."""
-        return {k.fingerprint for i in keyids if (k := self.keys.get(i)) is not None and k.usable}
+        return {k.fingerprint for i in keyids if (k := self.keys.get(i)) is not None and self.fits(k)}
+
+    def fits(self, key: Key) -> bool:
+        """Whether a key can be read and fits its scheme, which the first release did not ask."""
+        return key.usable if in_force(SECOND, self.as_of) else bool(key.spki)
 
     def label(self, keyid: str) -> str:
         """``Key 3f2a1b2c (Carol)``."""
         key = self.keys.get(keyid)
-        return key_label(keyid, self.known(keyid) or (owner(key.extra) if key else ""))
+        return key_label(keyid, self.known(keyid) or (owner(key.extra) if key else ""), self.digits)
+
+    def first(self, keyid: str) -> str:
+        """As many of its characters as tell it from others."""
+        return keyid[: self.digits]
+
+    def whole(self, keyid: str) -> str:
+        """A key id of which nothing else is known: a digest is never cut."""
+        return clip(keyid, max(64, self.digits))
 
 
 def _held(signed: Mapping[str, Any]) -> Iterator[Held]:

@@ -11,6 +11,7 @@ from typing import Any
 from vestry.metadata.edits import SUCCINCT, holders
 from vestry.metadata.rulebook import Context, Hit, Severity, rule
 from vestry.metadata.services import FIELDS
+from vestry.release import SECOND
 
 TOP_LEVEL = ("root", "targets", "snapshot", "timestamp")
 UNDERSTOOD = (1, 0, 34)
@@ -208,7 +209,7 @@ def signature_unknown_key(c: Context) -> Iterator[Hit]:
     complete = c.role != "root" or c.old is not None or c.new.version == 1
     named = {key.keyid for authority in c.authorities for key in authority.keys}
     for keyid in dict.fromkeys(s.keyid for s in c.new.signatures if s.sig and s.keyid not in named):
-        text = f"The signature of key {keyid[:64]} does not count: {c.authorities[0].by} does not name that key"
+        text = f"The signature of key {c.whole(keyid)} does not count: {c.authorities[0].by} does not name that key"
         yield Hit(("signatures", keyid), text, "warn" if complete else "note")
 
 
@@ -221,7 +222,7 @@ def signature_empty(c: Context) -> Iterator[Hit]:
         yield Hit(("signatures",), text)
 
 
-@rule("SIGNATURE-TWICE", "stop", "One key id has several signatures.")
+@rule("SIGNATURE-TWICE", "stop", "One key id has several signatures.", since=SECOND)
 def signature_twice(c: Context) -> Iterator[Hit]:
     """TUF 1.0.34, 4.2: key ids of signatures are different ones. python-tuf refuses the whole document."""
     count = Counter(s.keyid for s in c.new.signatures)

@@ -93,7 +93,7 @@ def key_twice(c: Context) -> Iterator[Hit]:
     for keyids in by_key.values():
         if len(keyids) > 1:
             first, *others = sorted(keyids)
-            also = ", ".join(i[:8] for i in others[:4])
+            also = ", ".join(map(c.first, others[:4]))
             yield Hit((*c.key_path, first), f"{c.label(first)} is listed {len(keyids)} times, also as {also}")
 
 
@@ -124,7 +124,7 @@ def keyid_mismatch(c: Context) -> Iterator[Hit]:
         elif form:
             other.setdefault(form, []).append(keyid)
     for form, keyids in other.items():
-        which = ", ".join(sorted(i[:8] for i in keyids)[:6]) + (" ..." if len(keyids) > 6 else "")
+        which = ", ".join(map(c.first, sorted(keyids)[:6])) + (" ..." if len(keyids) > 6 else "")
         verb = "covers" if len(keyids) == 1 else "cover"
         text = f"{_several(len(keyids), 'key id')} {verb} only {form} of the key, not all of it: {which}"
         yield Hit((*c.key_path, min(keyids)), text)
@@ -161,7 +161,7 @@ def _sha256(value: Mapping[str, object]) -> str:
 def key_unreadable(c: Context) -> Iterator[Hit]:
     """Neither PEM nor the hexadecimal form that its type has, or a key of another kind than its scheme."""
     for keyid, key in c.keys.items():
-        if (key.keytype, key.scheme) in SCHEMES and not key.usable:
+        if (key.keytype, key.scheme) in SCHEMES and not c.fits(key):
             what = f"is not a key for {key.scheme}" if key.spki else f"is not a readable {key.keytype} public key"
             yield Hit((*c.key_path, keyid), f"{c.label(keyid)} {what}")
 
@@ -176,7 +176,7 @@ def root_chain_broken(c: Context) -> Iterator[Hit]:
     if c.role != "root" or c.old is None or (before := c.held_before.get(_ROOT)) is None:
         return
     listed = document.keys(c.old)
-    keys = [k for i in before.keyids if (k := listed.get(i)) is not None and k.usable]
+    keys = [k for i in before.keyids if (k := listed.get(i)) is not None and c.fits(k)]
     good = {k.fingerprint for k in keys if (k.keytype, k.scheme) in SCHEMES and not _legacy(k)}
     if len(good) < before.threshold:
         text = f"root version {c.old.version} needs {_several(before.threshold, 'signature')}, but clients can verify"
@@ -237,7 +237,7 @@ def role_key_missing(c: Context) -> Iterator[Hit]:
     for held in c.held:
         for keyid in held.keyids:
             if keyid not in c.keys:
-                text = f"{held.role} names key id {keyid[:64]}, but the document has no such key"
+                text = f"{held.role} names key id {c.whole(keyid)}, but the document has no such key"
                 yield Hit((*held.path, "keyids", keyid), text)
 
 
@@ -256,7 +256,7 @@ def root_keys_turnover(c: Context) -> Iterator[Hit]:
 
 def _staying(c: Context, before: Held, now: Held) -> int:
     assert c.old is not None
-    old = Context(c.role, c.old, None, None, (), (), c.now, c.known)
+    old = Context(c.role, c.old, None, None, (), (), c.now, c.known, as_of=c.as_of)
     return len(old.usable(before.keyids) & c.usable(now.keyids))
 
 

@@ -54,7 +54,7 @@ def layout_key_missing(c: Context) -> Iterator[Hit]:
     for name, step in _things(c, "steps").items():
         for keyid in step.get("pubkeys", []):
             if keyid not in c.keys:
-                text = f"{_label('steps', name)} names key id {keyid[:64]}, but the layout has no such key"
+                text = f"{_label('steps', name)} names key id {c.whole(keyid)}, but the layout has no such key"
                 yield Hit(("steps", name, "pubkeys", keyid), text)
 
 
@@ -80,7 +80,7 @@ def layout_key_gpg(c: Context) -> Iterator[Hit]:
             yield Hit(("keys", keyid), f"{c.label(keyid)} is a GPG key: it is shown as it stands, not checked")
     for signature in c.new.signatures:
         if signature.sig.startswith("gpg:"):
-            text = f"The signature of key {signature.keyid[:64]} is made with GPG: it is not verified here"
+            text = f"The signature of key {c.whole(signature.keyid)} is made with GPG: it is not verified here"
             yield Hit(("signatures", signature.keyid), text)
 
 

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 
 from vestry.metadata import services
 from vestry.metadata.rulebook import Context, Hit, Severity, capped, rule
+from vestry.release import SECOND
 
 _MOST = 100
 
 
-@rule("SERVICE-DROPS", "stop", "The service would store other bytes than those that get signed.")
+@rule("SERVICE-DROPS", "stop", "The service would store other bytes than those that get signed.", since=SECOND)
 def service_drops(c: Context) -> Iterator[Hit]:
     """It drops a field, so that no signature over the document as it stands would hold there. A warning where that
     comes only with the next version."""
@@ -23,7 +24,7 @@ def service_drops(c: Context) -> Iterator[Hit]:
     yield from capped(hits, _MOST, ("*",), f"fields that {_name(c)} drops")
 
 
-@rule("SERVICE-REFUSES", "stop", "The service does not take the document as it is.")
+@rule("SERVICE-REFUSES", "stop", "The service does not take the document as it is.", since=SECOND)
 def service_refuses(c: Context) -> Iterator[Hit]:
     """What would be signed could not be used."""
     losses = services.losses(c.policy.service, c.role, c.new)

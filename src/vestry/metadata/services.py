@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
-from vestry.metadata import document
+from vestry.metadata import document, quoting
 from vestry.metadata.canonical import encode
 from vestry.metadata.document import Document
+from vestry.metadata.edits import listed_ids
 from vestry.metadata.keys import Key
 
 Service = Literal["", "rstuf", "tuf-on-ci"]
@@ -90,10 +91,11 @@ def _rstuf(role: str, new: Document) -> Iterator[Loss]:
 
 def _rstuf_fields(new: Document) -> Iterator[Loss]:
     # A first root goes into the service as it is; what follows is read into models that know their own fields only.
+    digits = quoting.digits(listed_ids(new.signed))
     later = " from the next version on" if new.version == 1 else ""
     for keyid, key in document.keys(new).items():
         for field in sorted(key.extra.keys() - _RSTUF_KEPT):
-            yield Loss(True, ("keys", keyid, field), f"the field {field[:80]} of key {keyid[:8]}{later}")
+            yield Loss(True, ("keys", keyid, field), f"the field {field[:80]} of key {keyid[:digits]}{later}")
     for name, entry in _roles(new.signed):
         for field in sorted(entry.keys() - {"keyids", "threshold"}):
             yield Loss(True, ("roles", name, field), f"the field {field[:80]} of the role {name[:40]}{later}")
@@ -110,7 +112,7 @@ def _rstuf_roles(new: Document) -> Iterator[Loss]:
     if len(set(online.values())) != 1 or len(keyids) != 1 or threshold != 1:
         yield Loss(False, ("roles",), "these roles: it signs targets, snapshot and timestamp with one online key")
     elif keyids[0] in (keys := document.keys(new)) and KEY_URI not in keys[keyids[0]].extra:
-        yield Loss(False, ("keys", keyids[0]), f"the online key {keyids[0][:8]} without {KEY_URI}")
+        yield Loss(False, ("keys", keyids[0]), f"the online key without {KEY_URI}")
     if roles.get("root", {}).get("threshold") == 1:
         yield Loss(False, ("roles", "root"), "a threshold of 1 for root")
 
@@ -123,12 +125,13 @@ def _tuf_on_ci(role: str, new: Document) -> Iterator[Loss]:
         if field not in signed:
             yield Loss(False, (field,), f"the document without {field}")
     inside = () if role == "root" else ("delegations",)
+    digits = quoting.digits(listed_ids(signed))
     for keyid, key in document.keys(new).items():
         place = (*inside, "keys", keyid)
         if hashlib.sha256(encode(key.to_dict())).hexdigest() != keyid:
-            yield Loss(False, place, f"key {keyid[:8]}: its id is not the hash of the whole key")
+            yield Loss(False, place, f"key {keyid[:digits]}: its id is not the hash of the whole key")
         if not {OWNER, ONLINE} & key.extra.keys():
-            yield Loss(False, place, f"key {keyid[:8]}, which names neither {OWNER} nor {ONLINE}")
+            yield Loss(False, place, f"key {keyid[:digits]}, which names neither {OWNER} nor {ONLINE}")
     if role != "root":
         return
     roles = dict(_roles(signed))

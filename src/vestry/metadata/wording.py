@@ -23,10 +23,15 @@ NAME_FIELDS = ("x-rstuf-key-name", "x-tuf-on-ci-keyowner")
 
 
 class Wording:
-    """Sentences about the edits between two documents."""
+    """Sentences about the edits between two documents. `digits` tell key ids apart (`quoting.digits`)."""
 
     def __init__(
-        self, old: Mapping[str, Any] | None, new: Mapping[str, Any], edits: Sequence[Edit], known: Callable[[str], str]
+        self,
+        old: Mapping[str, Any] | None,
+        new: Mapping[str, Any],
+        edits: Sequence[Edit],
+        known: Callable[[str], str],
+        digits: int = 0,
     ) -> None:
         self._old, self._new, self._known = old, new, known
         self._roles = {path: role for _, path, role in holders(new)}
@@ -34,8 +39,7 @@ class Wording:
         self._come = _by_roles(edits, "key-added")
         self._gone = _by_roles(edits, "key-removed")
         ids = {side["keyid"] for e in edits if e.kind.startswith("key-") for side in (e.old, e.new) if side}
-        # Eight digits in common are made in an hour: then the whole ids are told.
-        self._digits = 8 if len({i[:8] for i in ids}) == len(ids) else 64
+        self._digits = digits or quoting.digits(ids)
 
     def sentence(self, edit: Edit) -> Safe:
         """One sentence without its full stop."""

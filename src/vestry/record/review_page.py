@@ -115,7 +115,7 @@ def _signing(review: Review) -> Iterator[str]:
         yield f"<h3>{_text(progress(tally))}</h3>\n<ul>\n"
         for what, keyids in standing(review, tally):
             for keyid in keyids:
-                label = _text(key_label(keyid, review.names.get(keyid, "")))
+                label = _text(key_label(keyid, review.names.get(keyid, ""), review.digits))
                 yield f"<li>{what}: {label} <code>{_text(printable(keyid))}</code></li>\n"
         yield "</ul>\n"
 
