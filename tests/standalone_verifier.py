@@ -114,11 +114,11 @@ def read_transcript(raw):
     return events, [head.hex() for head in heads[1:]]
 
 
-def check_key(n, fields, scheme):
+def check_key(n, fields, scheme, name):
     public, kind = load_pem_public_key(fields["public"].encode()), scheme.split("-")[0]
     text = public.public_bytes(Encoding.Raw, PublicFormat.Raw).hex() if kind == "ed25519" else fields["public"]
     key = {"keytype": {"rsassa": "rsa", "ml": "ml-dsa"}.get(kind, kind), "keyval": {"public": text}, "scheme": scheme}
-    must(sha256(canonical(key)) == fields["keyid"], f"line {n}: the key id is not the SHA-256 of the key")
+    must(sha256(canonical(key | name)) == fields["keyid"], f"line {n}: the key id is not the SHA-256 of the key")
     message = b"Vestry proof of possession, version 1\n" + bytes.fromhex(fields["challenge"])
     must(verifies(key, bytes.fromhex(fields["proof"]), message), f"line {n}: possession is not proved")
 
@@ -236,7 +236,8 @@ def check_ceremony(disk, events, heads, digests, seals):
         if what in ("opened", "resumed"):
             software = {"name": fields["software"], "sha256": fields["software_sha256"]}
         elif what in ("key_generated", "key_taken"):
-            check_key(n, fields, next(k["scheme"] for k in script["keys"] if k["name"] == fields["key"]))
+            scheme, holder = next((k["scheme"], k["holder"]) for k in script["keys"] if k["name"] == fields["key"])
+            check_key(n, fields, scheme, {"x-rstuf-key-name": holder} if "rstuf" in script else {})
             made[fields["key"]] = fields["keyid"]
         elif what == "drafted":
             drafted[fields["role"]] = fields
@@ -252,8 +253,7 @@ def check_ceremony(disk, events, heads, digests, seals):
             sealed.append((n, fields, wanted({k: v for k, v in said.items() if k == "key"} | fields)))
             name = re.sub("[^A-Za-z0-9]+", "-", fields["person"]).strip("-").lower() or "person"
             digests[f"seals/{name}.json"] = sha256(fields["envelope"].encode())
-    head = heads[-1]
-    documents = {n.split(".")[1]: parse(disk[f"signed/{n}"]) for n in files}
+    head, documents = heads[-1], {n.split(".")[1]: parse(disk[f"signed/{n}"]) for n in files}
     signed = {role: document["signed"] for role, document in documents.items()}
     trusted = parse(inputs["predecessor"])["signed"] if "predecessor" in inputs else None
     known = {*files.values(), sha256(inputs.get("predecessor", "").encode())}

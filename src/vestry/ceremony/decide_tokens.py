@@ -117,7 +117,8 @@ def _taken(state: State, event: e.KeyTaken, at: str) -> None:
 
 
 def _new_key(state: State, event: e.KeyGenerated | e.KeyTaken, scheme: str, at: str) -> None:
-    key = Key.from_pem(event.public, scheme, where=f"key '{event.key}'")
+    bare = Key.from_pem(event.public, scheme, where=f"key '{event.key}'")
+    key = drafts.made_key(state.script, state.script.key(event.key), bare)
     if key.keyid != event.keyid:
         raise Refused(f"the key id of '{event.key}' is not the hash of the key")
     twin = next((n for n, f in state.keys.items() if Key.from_pem(f.public, f.scheme).spki == key.spki), None)

@@ -7,13 +7,13 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from vestry.errors import InputRejected, Refused
-from vestry.metadata import document, drafting, layout
+from vestry.metadata import document, drafting, layout, services
 from vestry.metadata.document import Document
 from vestry.metadata.keys import Key
 from vestry.text import printable
 
 if TYPE_CHECKING:
-    from vestry.ceremony.script import BinsSpec, KeySpec, RoleSpec
+    from vestry.ceremony.script import BinsSpec, KeySpec, RoleSpec, Script
     from vestry.ceremony.state import State
 
 FILE_NAMES = "{version}.{role}.json"
@@ -58,7 +58,12 @@ def ceremony_key(state: State, spec: KeySpec) -> Key:
     facts = state.keys.get(spec.name)
     if facts is None:
         raise Refused(f"key '{spec.name}' was not generated yet{_skipped(state, spec.token)}")
-    return Key.from_pem(facts.public, facts.scheme, where=f"key '{spec.name}'")
+    return made_key(state.script, spec, Key.from_pem(facts.public, facts.scheme, where=f"key '{spec.name}'"))
+
+
+def made_key(script: Script, spec: KeySpec, key: Key) -> Key:
+    """`key`, which a token made as `spec`, as the documents name it: RSTUF has the holder's name in it."""
+    return services.with_fields(key, services.key_fields("rstuf", spec.holder)) if script.rstuf else key
 
 
 def _skipped(state: State, token: str) -> str:
@@ -92,7 +97,10 @@ def online_key(state: State) -> Key | None:
     if state.script.online is None:
         return None
     name = state.script.online.name
-    return Key.from_pem(state.inputs[name], state.script.online_scheme, where=name)
+    key = Key.from_pem(state.inputs[name], state.script.online_scheme, where=name)
+    if state.script.rstuf is None:
+        return key
+    return services.with_fields(key, services.rstuf_online_fields(key, state.script.rstuf.online_key_uri))
 
 
 def reference_time(state: State) -> datetime:
@@ -154,6 +162,8 @@ def _root(state: State, spec: RoleSpec, start: datetime) -> bytes:
         roles["targets"] = (script.targets.threshold, _keys(state, "targets"))
     if online:
         roles["timestamp"] = roles["snapshot"] = (1, [online])
+        if script.rstuf:
+            roles["targets"] = (1, [online])
     root = (spec.threshold, _keys(state, "root"))
     if state.predecessor is not None:
         return drafting.next_root(state.predecessor, expires=expires, root=root, roles=roles, extra=extra or None)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from vestry.ceremony.drafts import draft, known_documents
+from vestry.ceremony.drafts import draft, known_documents, made_key
 from vestry.ceremony.script import KeySpec, Script
 from vestry.ceremony.state import KeyFacts, State
 from vestry.metadata.keys import Key
@@ -62,13 +62,17 @@ def with_drafts(state: State, roles: Collection[str]) -> State:
     Raises:
         VestryError: the script does not make documents.
     """
-    missing = {spec.name: _stand_in(spec) for spec in state.script.keys if spec.new and spec.name not in state.keys}
+    missing = {
+        spec.name: _stand_in(state.script, spec)
+        for spec in state.script.keys
+        if spec.new and spec.name not in state.keys
+    }
     state = replace(state, keys={**state.keys, **missing})
     return replace(state, documents={role: draft(state, role) for role in state.script.drafted if role in roles})
 
 
-def _stand_in(spec: KeySpec) -> KeyFacts:
-    key = Key.from_spki(_public(spec), spec.scheme)
+def _stand_in(script: Script, spec: KeySpec) -> KeyFacts:
+    key = made_key(script, spec, Key.from_spki(_public(spec), spec.scheme))
     return KeyFacts(key.keyid, key.pem, "", spec.scheme)
 
 

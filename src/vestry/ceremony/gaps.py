@@ -63,9 +63,8 @@ class Alone:
             self._heads.add(recorded.head)
         elif isinstance(event, e.KeyGenerated | e.KeyTaken):
             with suppress(VestryError):
-                key = Key.from_pem(event.public)
-                # The script, which may be withheld, says its scheme; another than the usual one gives another key id.
-                self._keys |= {key.keyid: key} if key.keyid == event.keyid else {}
+                # The script, which may be withheld, says its scheme; under another than the usual one no seal holds.
+                self._keys[event.keyid] = Key.from_pem(event.public)
 
     def holds(self, event: e.Sealed) -> bool:
         """Whether a seal holds by what is shown."""

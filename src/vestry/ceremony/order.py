@@ -122,8 +122,12 @@ def _keys(case: Case) -> Iterator[Problem]:
 def _roles(case: Case) -> Iterator[Problem]:
     script = case.script
     there = {"root": True, "targets": script.targets is not None, "bins": script.bins is not None}
+    if script.rstuf is not None:
+        for role in (r for r in ("targets", "bins") if there[r]):
+            text = f"RSTUF signs {role} by itself, with the online key: leave [{role}] and its keys out"
+            yield Problem("stop", "RSTUF-SIGNS", case.line(role), text)
     if script.kind == "root":
-        for role in ("targets", "bins"):
+        for role in ("targets", "bins") if script.rstuf is None else ():
             if not there[role]:
                 text = f"a first root comes with {role}: add [{role}] with threshold and expires"
                 yield Problem("stop", "ROLE-MISSING", case.line("ceremony", "kind"), text)

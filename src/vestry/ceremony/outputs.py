@@ -6,6 +6,7 @@ comparison-STEP.jsonl       what differs from a last good snapshot (digest in th
 transcript.jsonl            the ceremony
 bundles/ROLE/               a bundle for each document: unsigned, trusted, one file a signature
 signed/VERSION.ROLE.json    what clients get
+services/NAME.json          what RSTUF takes, where the script says that the root goes there
 seals/PERSON.json           DSSE envelopes; those that people add later (`late.py`) lie beside them
 """
 
@@ -15,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from vestry.ceremony import events as e
-from vestry.ceremony import late
+from vestry.ceremony import late, rstuf
 from vestry.ceremony.drafts import file_name, holders
 from vestry.ceremony.state import State
 from vestry.errors import MediumTrouble
@@ -36,7 +37,7 @@ def write(state: State, folder: Path, event: e.Event) -> None:
             for name in unaccounted(state, folder, within=(f"bundles/{event.role}",)):
                 drives.remove(folder / name)
     elif isinstance(event, e.Verified):
-        _write(dict(_signed(state)), folder)
+        _write({**dict(_signed(state)), **dict(_payload(state))}, folder)
     elif isinstance(event, e.Sealed):
         _write(dict(_seals(state)), folder)
 
@@ -61,6 +62,7 @@ def _write(contents: Mapping[str, bytes], folder: Path) -> None:
 def to_export(state: State, folder: Path, what: str) -> Mapping[str, bytes]:
     """The files that leave the room: the signed metadata, or everything there is (never a token's folder)."""
     signed = {name.replace("signed/", "metadata/", 1): content for name, content in _signed(state)}
+    signed |= {name.removeprefix("services/"): content for name, content in _payload(state)}
     if what == "online":
         return signed
     rest = dict(files(state))
@@ -87,10 +89,13 @@ def files(state: State) -> Iterator[tuple[str, bytes]]:
         for name, content in _bundle(state, role).items():
             yield f"bundles/{role}/{name}", content
     yield from _signed(state)
+    yield from _payload(state)
     yield from _seals(state)
 
 
-def unaccounted(state: State, folder: Path, *, within: Sequence[str] = ("inputs", "bundles", "signed")) -> list[str]:
+def unaccounted(
+    state: State, folder: Path, *, within: Sequence[str] = ("inputs", "bundles", "services", "signed")
+) -> list[str]:
     """Names below `folder` of what lies among the outputs and is none, sorted."""
     known = {name for name, _ in files(state)} | {f"signed/{name}" for name in state.outputs}
     return sorted(
@@ -107,6 +112,14 @@ def _signed(state: State) -> Iterator[tuple[str, bytes]]:
         name = file_name(role, signed.version)
         if name in state.outputs:
             yield f"signed/{name}", signed.raw
+
+
+def _payload(state: State) -> Iterator[tuple[str, bytes]]:
+    if state.script.rstuf is not None and "root" in state.documents:
+        signed = state.signed("root")
+        if file_name("root", signed.version) in state.outputs:
+            name, content = rstuf.payload(state.script, signed)
+            yield f"services/{name}", content
 
 
 def _seals(state: State) -> Iterator[tuple[str, bytes]]:

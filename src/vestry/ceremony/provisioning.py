@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from vestry.ceremony import agenda, evidence, forecast
 from vestry.ceremony import events as e
 from vestry.ceremony.dialogue import Choose, NewSecret
+from vestry.ceremony.drafts import made_key
 from vestry.ceremony.room import Room
 from vestry.ceremony.script import KeySpec, ProvisionStep, TokenSpec
 from vestry.ceremony.signing import CHALLENGE_BYTES, possession_message, prove_possession
@@ -270,7 +271,7 @@ def _take_key(room: Room, spec: KeySpec, token: Token, unlocked: Unlocked) -> No
 
 
 def _prove(room: Room, spec: KeySpec, unlocked: Unlocked, held: TokenKey) -> tuple[Key, bytes, bytes]:
-    key = Key.from_spki(held.spki, spec.scheme)
+    key = made_key(room.state.script, spec, Key.from_spki(held.spki, spec.scheme))
     challenge = secrets.token_bytes(_challenge_length(room, spec))
     with room.waiting(room.signs(f"a proof that key '{spec.name}' is there", held), spec.token):
         return key, challenge, prove_possession(challenge, key, unlocked, held)

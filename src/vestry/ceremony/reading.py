@@ -19,6 +19,7 @@ from vestry.ceremony import script as s
 from vestry.ceremony import seal_keys, toml_lines
 from vestry.ceremony.devices import SCHEMES, read_keys, read_tokens
 from vestry.ceremony.given import read_given
+from vestry.ceremony.rstuf import read_rstuf
 from vestry.ceremony.steps import Names, read_steps
 from vestry.ceremony.strictness import read_policy
 from vestry.ceremony.table import Source, Table, alike, named_input, nearest, quoted, table, tables, unique, unseen
@@ -38,6 +39,7 @@ _OF_KINDS = {
     "targets": KINDS[:2],
     "bins": KINDS[:2],
     "online": KINDS[:2],
+    "rstuf": KINDS[:2],
     "snapshot": ("rotation",),
     "role": ("delegated",),
     "layout": ("layout",),
@@ -52,6 +54,7 @@ _TABLES = (
     "layout",
     "snapshot",
     "online",
+    "rstuf",
     "attestation",
     "review",
     "tokens",
@@ -213,6 +216,7 @@ def _script(source: Source, data: Mapping[str, Any], text: str, sha256: str) -> 
     bins = _bins(source, data, kind)
     online, online_scheme = _online(source, data)
     anchors = _anchors(source, data)
+    rstuf = read_rstuf(source, data, kind)
     tokens = read_tokens(source, data, people)
     keys = read_keys(source, data, people, tokens, given)
     read_script = s.Script(
@@ -231,8 +235,9 @@ def _script(source: Source, data: Mapping[str, Any], text: str, sha256: str) -> 
         online_scheme=online_scheme,
         predecessor=predecessor,
         anchors=anchors,
+        rstuf=rstuf,
         snapshots=_snapshots(source, data),
-        policy=read_policy(source, data, len(people)),
+        policy=read_policy(source, data, len(people), "rstuf" if rstuf else ""),
         date=day,
         rehearsal=rehearsal,
         exceptions=exceptions,

@@ -6,6 +6,7 @@ secret. Every file it names is an `Input`, pinned by SHA-256.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -136,6 +137,17 @@ class BinsSpec:
 
 
 @dataclass(frozen=True)
+class RstufSpec:
+    """That the root goes to RSTUF, which signs targets and bins by itself. A first root's payload says how many hash
+    `bins` there are and, by role, the `days` that each version lives; `online_key_uri` is where the service finds its
+    key, its own folder of keys where empty."""
+
+    bins: int = 0
+    days: Mapping[str, int] = field(default_factory=dict)
+    online_key_uri: str = ""
+
+
+@dataclass(frozen=True)
 class Step:
     """Common to all steps. `line` is the line of its ``[[steps]]`` in the script; `title` a few words for the rail."""
 
@@ -262,6 +274,7 @@ class Script:
     online_scheme: str = ""
     predecessor: Input | None = None
     anchors: Input | None = None
+    rstuf: RstufSpec | None = None
     snapshots: tuple[Input, ...] = ()
     policy: Policy = DEFAULT
     date: str = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 from vestry.ceremony.table import Source, Table, quoted, table
@@ -15,15 +16,15 @@ _LONGEST_NAME = 80
 _MOST_NAMES = 20_000
 
 
-def read_policy(source: Source, data: Mapping[str, Any], people: int) -> Policy:
-    """The policy of a script with `people` people; Vestry's own where it has none.
+def read_policy(source: Source, data: Mapping[str, Any], people: int, service: Service = "") -> Policy:
+    """The policy of a script with `people` people, whose documents go to `service`; Vestry's own where it has none.
 
     Raises:
         InputRejected: as `reading.read` has it.
     """
     item = table(source, data, "review", "")
     if item is None:
-        return DEFAULT
+        return replace(DEFAULT, service=service)
     item.only(("overrule", "silenced", "severities", "least_days", "most_days", "well_known", "service"))
     silenced = {code: inner.text(code, "why", longest=300) for inner, code in _entries(source, item, "silenced")}
     severities = {
@@ -47,7 +48,11 @@ def read_policy(source: Source, data: Mapping[str, Any], people: int) -> Policy:
     well_known: tuple[str, ...] = ()
     if item.has("well_known"):
         well_known = item.texts("well_known", "example-project", longest=_LONGEST_NAME, most=_MOST_NAMES)
-    service = cast("Service", item.choice("service", tuple(NAMES))) if item.has("service") else ""
+    if item.has("service"):
+        named = cast("Service", item.choice("service", tuple(NAMES)))
+        if service not in ("", named):
+            item.bad("service", f"the documents go to {NAMES[service]}, says [{service}]", "leave one of the two out")
+        service = named
     return Policy(least, most, silenced, severities, overrule, well_known, service)
 
 

@@ -145,7 +145,7 @@ def _taken_by(service: Service, opened: Bundle) -> None:
 
 def _bootstrap(opened: Bundle, to: Path, args: argparse.Namespace) -> Sequence[str]:
     _taken_by("rstuf", opened)
-    days = {"root": 365, "targets": 365, "snapshot": 1, "timestamp": 1, "bins": 1}
+    days = dict(rstuf.DAYS)
     for pair in args.days:
         role, _, number = pair.partition("=")
         if role not in days or not number.isdecimal() or not 0 < int(number[:6]) <= 36500:

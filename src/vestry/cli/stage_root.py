@@ -170,6 +170,8 @@ def online_for_service(online: Key | None, service: Service, uri: str | None) ->
     is given."""
     if online is None:
         return None
-    if not uri and service != "rstuf":
+    if service == "rstuf":
+        return services.with_fields(online, services.rstuf_online_fields(online, uri or ""))
+    if not uri:
         raise staging.usage(f"{services.NAMES[service]} finds its online key by a URI", "--online-uri")
-    return services.with_fields(online, services.key_fields(service, "Online Key", uri or f"fn:{online.keyid}"))
+    return services.with_fields(online, services.key_fields(service, "", uri))

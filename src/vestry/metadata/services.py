@@ -80,6 +80,12 @@ def key_fields(service: Service, name: str, uri: str = "") -> Mapping[str, str]:
     return {}
 
 
+def rstuf_online_fields(key: Key, uri: str = "") -> Mapping[str, str]:
+    """The fields that RSTUF has in its online key: without a `uri` it lies in the service's own folder of keys, under
+    the id that the bare key has."""
+    return key_fields("rstuf", "Online Key", uri or f"fn:{key.keyid}")
+
+
 def _rstuf(role: str, new: Document) -> Iterator[Loss]:
     if role == "root":
         yield from _rstuf_fields(new)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 from vestry.errors import InputRejected, Refused
@@ -25,6 +26,9 @@ from vestry.text import printable
 LIMIT = 64 << 20
 BINS = tuple(2**n for n in range(1, 15))
 """Numbers of hash bins that its CLI offers: 2 to 16,384."""
+
+DAYS: Mapping[str, int] = MappingProxyType({"root": 365, "targets": 365, "snapshot": 1, "timestamp": 1, "bins": 1})
+"""Days that its CLI offers for the life of each version."""
 
 _TOP = ("root", "timestamp", "snapshot", "targets")
 
