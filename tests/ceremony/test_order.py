@@ -19,6 +19,7 @@ from tuf.api.serialization.json import JSONSerializer
 from vestry.ceremony import reading
 from vestry.ceremony.order import check
 from vestry.ceremony.problem import Problem
+from vestry.cli.main import main
 
 EXAMPLE = bytes.fromhex("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a")
 STEPS = ["gather", "preflight", "provision", "draft", "review", "sign", "verify", "destroy", "export", "seal"]
@@ -426,3 +427,23 @@ def test_ready_scripts_have_no_stop(repository: Path) -> None:
         script = reading.read(path.read_bytes(), where=path.name)
         found = {p.code for p in check(script, {}) if p.severity == "stop"}
         assert found <= {"INPUT-MISSING", "INPUT-UNPINNED"}, path.name
+
+
+def test_check_names_every_blank_at_once(
+    repository: Path, shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On a bad day nobody should have to run it once for each of five files and five key ids."""
+    scripts = repository / "ceremony-scripts"
+    (tmp_path / "r.toml").write_bytes((scripts / "root-rotation.toml").read_bytes())
+    root = (shared_data / "rstuf" / "root-v1.json").read_bytes()
+    (tmp_path / "1.root.json").write_bytes(root)
+    assert main(["check", str(tmp_path / "r.toml"), "--json"]) == 1
+    found = [(p["code"], p["text"]) for p in json.loads(capsys.readouterr().out)["problems"]]
+    assert [
+        f'write from_sha256 = "{hashlib.sha256(root).hexdigest()}"' in t for c, t in found if c == "INPUT-DIFFERS"
+    ] == [True]
+    assert sum(code == "KEY-UNKNOWN" for code, _ in found) == 5
+    (tmp_path / "t.toml").write_bytes((scripts / "recovery-root-threshold.toml").read_bytes())
+    assert main(["check", str(tmp_path / "t.toml"), "--json"]) == 1
+    missing = [p for p in json.loads(capsys.readouterr().out)["problems"] if p["code"] == "INPUT-MISSING"]
+    assert len(missing) == 5

@@ -225,13 +225,14 @@ def _inputs(case: Case) -> Iterator[Problem]:
         line = case.line(*item.pin)
         raw = case.inputs.get(item.name)
         actual = hashlib.sha256(raw).hexdigest() if raw is not None else ""
-        if not item.sha256:
-            text = f"'{printable(item.path, 60)}' is not pinned: add {key} = \"{actual or '<its SHA-256>'}\""
-            yield Problem("stop", "INPUT-UNPINNED", line, text)
-        elif raw is None:
+        if raw is None:
             yield Problem("stop", "INPUT-MISSING", line, f"'{printable(item.path, 60)}' is not there")
+        elif not item.sha256:
+            text = f"'{printable(item.path, 60)}' is not pinned: add {key} = \"{actual}\""
+            yield Problem("stop", "INPUT-UNPINNED", line, text)
         elif actual != item.sha256:
-            text = f"'{printable(item.path, 60)}' has SHA-256 {actual}, the script says {item.sha256}"
+            said = "is not pinned yet" if not item.sha256.strip("0") else f"is another file than {item.sha256}"
+            text = f"'{printable(item.path, 60)}' {said}: if it is the one that was meant, write {key} = \"{actual}\""
             yield Problem("stop", "INPUT-DIFFERS", line, text)
     if case.script.online is not None and ONLINE in case.inputs:
         yield from _online(case, case.script.online, case.inputs[ONLINE])

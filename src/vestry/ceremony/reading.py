@@ -80,20 +80,37 @@ def load(path: Path, *, inputs: Mapping[str, Path] | None = None) -> tuple[s.Scr
         InputRejected: the script or an input is not what it must be; says which line to write.
         MediumTrouble: a file can't be read.
     """
+    script, source, places = _named(path, inputs or {})
+    found = {}
+    for item, place in places:
+        found[item.name] = _input(source, item, place)
+        _pinned(source, item, found[item.name])
+    return script, found
+
+
+def load_as_is(path: Path, *, inputs: Mapping[str, Path] | None = None) -> tuple[s.Script, dict[str, bytes]]:
+    """`load` without comparing: an input that is not there is left out, and pins are for `order.check` to tell of, all
+    of them at once.
+
+    Raises:
+        InputRejected: the script, or an input that is there, can't be read as what it must be.
+    """
+    script, source, places = _named(path, inputs or {})
+    return script, {item.name: _input(source, item, place) for item, place in places if place.exists()}
+
+
+def _named(path: Path, given: Mapping[str, Path]) -> tuple[s.Script, Source, list[tuple[s.Input, Path]]]:
     where = str(printable(str(path)))
     script = read(read_file(path, limit=MAX_SCRIPT), where=where)
-    source = _source(script.text, where)
-    given = inputs or {}
     names = [i.name for i in script.inputs]
     for name in given:
         if name not in names:
             do = nearest(name, names) if names else "leave it out"
             raise InputRejected(f"the script names no input {quoted(name)}", where=where, do=do)
-    return script, {i.name: _input(source, i, given.get(i.name, path.parent / i.path)) for i in script.inputs}
+    return script, _source(script.text, where), [(i, given.get(i.name, path.parent / i.path)) for i in script.inputs]
 
 
-def _input(source: Source, item: s.Input, path: Path) -> bytes:
-    raw = snapshot.listing(snapshot.open_snapshot(path)) if item.folder else _file(source, item, path)
+def _pinned(source: Source, item: s.Input, raw: bytes) -> None:
     actual = hashlib.sha256(raw).hexdigest()
     place, key = item.pin, item.pin[-1]
     label = f"[{place[0]}]" if len(place) == 2 else f"[[{place[0]}]]"
@@ -104,6 +121,12 @@ def _input(source: Source, item: s.Input, path: Path) -> bytes:
         what = f"{label}: {quoted(item.path)} has SHA-256 {actual}, the script says {item.sha256}"
         do = f'bring the file that was meant; if this is it, write {key} = "{actual}"'
         source.bad(place, what, do, "E-INPUT-DIFFERS")
+
+
+def _input(source: Source, item: s.Input, path: Path) -> bytes:
+    raw = snapshot.listing(snapshot.open_snapshot(path)) if item.folder else _file(source, item, path)
+    place = item.pin
+    label = f"[{place[0]}]" if len(place) == 2 else f"[[{place[0]}]]"
     if b"PRIVATE KEY" in raw:
         what = f"{label}: {quoted(item.path)} holds a private key"
         source.bad(place[:1], what, "give the public half alone", "E-SECRET")

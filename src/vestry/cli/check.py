@@ -18,11 +18,11 @@ from vestry.text import printable
 
 
 def run(args: argparse.Namespace) -> int:
-    """Check; 1 where something must be mended first, 2 where the script or an input of it cannot be read."""
-    script, inputs = reading.load(Path(args.script), inputs=named_inputs(args.input))
+    """Check; 1 where something must be mended first, 2 where the script or an input that is there cannot be read."""
+    script, inputs = reading.load_as_is(Path(args.script), inputs=named_inputs(args.input))
     today = datetime.now(UTC).date()
     problems = list(order.check(script, inputs, today=today))
-    if not args.desk:
+    if not args.desk and not any(p.code.startswith("INPUT-") for p in problems):
         with Bench(script, Path(args.script).parent) as bench:
             problems += present.look(Case(script, inputs), bench, day=today.isoformat())
     ok = not any(p.severity == "stop" for p in problems)
