@@ -1,12 +1,13 @@
 """Tamper evidence, exhaustively: every byte and every line of a small complete ceremony, and every byte of its outputs.
 
 A change is detected, or it leaves a shorter transcript that holds and visibly is not the whole: not complete, or not
-sealed.
+sealed. Each byte gets a few other values here, and each of its 255 others in `make faults` (EVERY_VALUE=1).
 """
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,8 +27,15 @@ from vestry.ceremony.transcript import Transcript, _Scan
 from vestry.cli.dispatch import main
 from vestry.errors import NotTrusted, VestryError
 
-CHUNKS = 8
+EVERY_VALUE = "EVERY_VALUE" in os.environ
+CHUNKS = 8 if EVERY_VALUE else 1
 BYTES = tuple(bytes([value]) for value in range(256))
+
+
+def others(byte: int) -> set[int]:
+    """What a byte is changed to: its lowest bit, its case, a line feed; or anything."""
+    few = {byte ^ 1, byte ^ 0x20, 0x0A}
+    return (set(range(256)) if EVERY_VALUE else few) - {byte}
 
 
 @dataclass(frozen=True)
@@ -69,12 +77,12 @@ def refused(whole: Whole, n: int, *instead: bytes) -> bool:
 
 @pytest.mark.parametrize("chunk", range(CHUNKS))
 def test_every_changed_byte_is_found(whole: Whole, chunk: int) -> None:
-    """One digit of a bag number, one letter of a name: each byte, with each of its 255 other values.
+    """One digit of a bag number, one letter of a name.
 
     A changed line has no longer the form of one, or just one of its parts differs: its number, its head, or what was
     hashed. `chain.check`, all that a reader asks of a line, takes only one of two such lines, or SHA-256 has a
-    collision; that it does, it is asked itself, three times at each byte. A newline makes two lines of one, so that the
-    reader is asked.
+    collision; that it does, it is asked itself at each byte. A newline makes two lines of one, so that the reader is
+    asked.
     """
     for n in range(chunk, len(whole.lines), CHUNKS):
         line, before = whole.lines[n], whole.heads[n]
@@ -82,9 +90,8 @@ def test_every_changed_byte_is_found(whole: Whole, chunk: int) -> None:
         right = chain.parts(line)[:3]
         for at, byte in enumerate(line):
             above, below = line[:at], line[at + 1 :]
-            for value, other in enumerate(BYTES):
-                if value == byte:
-                    continue
+            for value in others(byte):
+                other = BYTES[value]
                 if value == 0x0A:
                     assert refused(whole, n, *(above + other + below).splitlines(keepends=True)), (n, at)
                     continue
@@ -94,9 +101,8 @@ def test_every_changed_byte_is_found(whole: Whole, chunk: int) -> None:
                     continue
                 a, b, c = (mine == theirs for mine, theirs in zip(parts[:3], right, strict=True))
                 assert a + b + c == 2, (n, at, value)
-            for value in {byte ^ 1, byte ^ 0x20, ord("0")} - {byte, 0x0A}:
-                with pytest.raises(NotTrusted):
-                    chain.check(above + BYTES[value] + below, n=n, before=before)
+            with pytest.raises(NotTrusted):
+                chain.check(above + BYTES[byte ^ 1] + below, n=n, before=before)
 
 
 def test_every_reader_refuses_what_the_line_refuses(whole: Whole, tmp_path: Path) -> None:
@@ -198,7 +204,7 @@ def found(content: bytes, instead: bytes) -> bool:
 @pytest.mark.parametrize("chunk", range(CHUNKS))
 def test_every_change_to_every_output_is_found(whole: Whole, chunk: int) -> None:
     """The transcript gives each file again, to the last byte; so whatever lies beside it is held against that: each
-    byte with each other value, each cut, each line gone, doubled or moved."""
+    byte, each cut, each line gone, doubled or moved."""
     state = whole.steps[-1].state
     assert state is not None
     names = [f.name for f in compare_files(state, whole.folder)]
@@ -208,7 +214,7 @@ def test_every_change_to_every_output_is_found(whole: Whole, chunk: int) -> None
         assert not found(content, content)
         for at, byte in enumerate(content):
             above, below = content[:at], content[at + 1 :]
-            assert all(found(content, above + other + below) for other in BYTES if other[0] != byte), (name, at)
+            assert all(found(content, above + BYTES[value] + below) for value in others(byte)), (name, at)
             assert found(content, above), (name, at)
         assert found(content, content + b"\n")
         lines = content.splitlines(keepends=True)
@@ -276,12 +282,12 @@ WRONG: tuple[Any, ...] = (
 @pytest.mark.parametrize("chunk", range(CHUNKS))
 def test_whatever_an_event_is_made_to_say_replay_ends_with_verdicts(whole: Whole, chunk: int) -> None:
     """A forger who makes the chain anew can put any value anywhere; an auditor must get verdicts, never an error."""
-    told: set[str] = set()
+    told, lot = set[str](), Random(chunk)
     records = [step.recorded for step in whole.steps]
     for n in range(chunk, len(records), CHUNKS):
         body = json.loads(whole.lines[n])["event"]
         for name, value in body["with"].items():
-            for wrong in WRONG:
+            for wrong in WRONG if EVERY_VALUE else lot.sample(WRONG, 3):
                 if wrong == value or (name == "script" and wrong == ""):
                     continue
                 event = {**body, "with": {**body["with"], name: wrong}}

@@ -92,7 +92,7 @@ class Driver:
         self._library = ctypes.CDLL(str(library), use_errno=True)
         self._work, self._tokens = work, tokens
         self._count = 0
-        self.resumes = 0
+        self.resumes = self.lost = 0
         self._prepared = work / "prepared"
         _prepare(self._prepared, tokens)
         reference = self.fresh()
@@ -210,6 +210,11 @@ class Driver:
         stray = _stray(folder, before, self._tokens)
         last = self.run(folder)
         self.resumes += 1
+        if last.status == 14 and any("E-TOKEN-DAMAGED" in line for line in last.told):
+            self.lost += 1  # SoftHSM lost a token of its own, and there is no copy
+            assert self._tokens == "softhsm", (what, last)
+            assert _events(folder)[: len(before)] == before, f"events were lost: {what}"
+            return
         assert last.status == 0, (what, last)
         after = _events(folder)
         assert after[: len(before)] == before, f"events were lost: {what}"
@@ -434,6 +439,7 @@ def main() -> None:
         "faults": met.total(),
         "at": dict(met),
         "resumes": driver.resumes,
+        "lost by SoftHSM": driver.lost,
         "failed": failed,
         "seconds": round(time.time() - begun, 1),
         "cpu": round(sum(os.times()[:4]), 1),

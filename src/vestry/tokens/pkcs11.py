@@ -75,7 +75,7 @@ class Module:
             self._stale = found.code == "E-TOKEN-GONE"
             raise found from None
         except TokenTrouble as found:
-            self._stale = self._stale or found.code == "E-TOKEN-HALF-MADE"
+            self._stale = self._stale or found.code in ("E-TOKEN-HALF-MADE", "E-TOKEN-DAMAGED")
             raise
 
     def _start_afresh(self) -> None:
@@ -95,6 +95,7 @@ class Module:
     # Tokens
 
     def _tokens(self, _: Frame) -> Frame:
+        self._library.look_for_damage()
         try:
             found = tuple(self._library.present())
         except DeviceError:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 
 import pkcs11
 from pkcs11.exceptions import GeneralError, PKCS11Error, SlotIDInvalid, TokenNotPresent, TokenNotRecognised
@@ -63,7 +62,7 @@ class Library:
         """Tokens that are there now.
 
         Raises:
-            TokenTrouble: E-TOKEN-HALF-MADE.
+            TokenTrouble: E-TOKEN-HALF-MADE, E-TOKEN-DAMAGED.
         """
         for slot in self._lib.get_slots(token_present=True):
             try:
@@ -71,9 +70,17 @@ class Library:
             except (TokenNotPresent, TokenNotRecognised, SlotIDInvalid):
                 continue  # unplugged between the two calls, or a card of another kind
             except GeneralError:
-                if self._lib.manufacturer_id.strip() == softhsm.MAKER and (left := softhsm.half_made()):
-                    raise _half_made(left[0]) from None
+                self.look_for_damage()
                 raise
+
+    def look_for_damage(self) -> None:
+        """What a module does not say of its tokens, where their files tell.
+
+        Raises:
+            TokenTrouble: E-TOKEN-HALF-MADE, E-TOKEN-DAMAGED.
+        """
+        if self._lib.manufacturer_id.strip() == softhsm.MAKER and (found := softhsm.damage()) is not None:
+            raise found from None
 
     def find(self, named: Named) -> pkcs11.Token:
         """The one token of that name.
@@ -125,15 +132,6 @@ class Library:
             pin_least=pkcs11_piv.PIN_LEAST if piv else lengths.least,
             pin_most=pkcs11_piv.PIN_MOST if piv else lengths.most,
         )
-
-
-def _half_made(folder: Path) -> TokenTrouble:
-    return TokenTrouble(
-        "SoftHSM was cut off while it made this token, and shows none until its folder is gone",
-        where=str(printable(str(folder), 200)),
-        do="move this folder away (there is no key in it yet), then go on from the same place",
-        code="E-TOKEN-HALF-MADE",
-    )
 
 
 def serial_of(token: pkcs11.Token) -> str:

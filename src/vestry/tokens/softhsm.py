@@ -1,27 +1,52 @@
-"""SoftHSM's own files: which of its tokens was cut off in the making."""
+"""SoftHSM's own files, which a kill spoils: what the module then does not say of them."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
+from vestry.errors import TokenTrouble
+from vestry.text import printable
+
 MAKER = "SoftHSM"
 _SETTINGS = (Path("~/.config/softhsm2/softhsm2.conf"), Path("/etc/softhsm/softhsm2.conf"), Path("/etc/softhsm2.conf"))
 _FLAGS = (0x8000534B).to_bytes(8, "big")
-"""The last attribute that makes a token of a folder (CKA_OS_TOKENFLAGS). Before it there is no PIN and no key; without
-it, the module describes neither this token nor, to whoever asks for all, the others."""
+"""The last attribute that makes a token of a folder (CKA_OS_TOKENFLAGS)."""
 
 
-def half_made() -> tuple[Path, ...]:
-    """Folders of tokens that were not made to the end; none where that can't be seen."""
-    found = []
+def damage() -> TokenTrouble | None:
+    """What a kill or a full disk did to a token, as far as its files show.
+
+    Of one without any key or PIN, cut off in the making, the module says nothing, nor, to whoever asks for all, of the
+    others. One that was cut off while it was written again (as at each login) it no longer shows.
+    """
     for folder in _token_folders():
         try:
-            if _FLAGS not in (folder / "token.object").read_bytes():
-                found.append(folder)
+            token = (folder / "token.object").read_bytes()
+            others = len(list(folder.glob("*.object"))) > 1
         except OSError:
             continue
-    return tuple(found)
+        if _FLAGS not in token and (token or others):
+            return _lost(folder) if others else _half_made(folder)
+    return None
+
+
+def _half_made(folder: Path) -> TokenTrouble:
+    return TokenTrouble(
+        "SoftHSM was cut off while it made this token, and shows none until its folder is gone",
+        where=str(printable(str(folder), 200)),
+        do="move this folder away (there is no key in it yet), then go on from the same place",
+        code="E-TOKEN-HALF-MADE",
+    )
+
+
+def _lost(folder: Path) -> TokenTrouble:
+    return TokenTrouble(
+        "SoftHSM was cut off while it wrote this token, and no longer shows it",
+        where=str(printable(str(folder), 200)),
+        do="put its token.object back from a copy and go on; without one its keys are lost: move the folder away",
+        code="E-TOKEN-DAMAGED",
+    )
 
 
 def _token_folders() -> list[Path]:
