@@ -145,6 +145,14 @@ STAR = {"paths": ["*"]}
 CASES: list[tuple[str, str, str, Callable[[], Document], dict[str, Any]]] = [
     ("ROLE-TYPE", "stop", "targets", lambda: ROOT, {}),
     ("ROLE-TYPE", "stop", "some-project", lambda: ROOT, {}),
+    ("TYPE-FORM", "stop", "root", lambda: replace(ROOT, signed={**ROOT.signed, "_type": "Root"}), {}),
+    (
+        "ROLE-UNKNOWN",
+        "stop",
+        "root",
+        lambda: changed(ROOT, set_in("roles", "mirrors", to=ROOT.signed["roles"]["root"])),
+        {},
+    ),
     ("VERSION-STEP", "stop", "root", lambda: changed(ROOT, set_in("version", to=3)), {"old": ROOT}),
     ("VERSION-STEP", "stop", "root", lambda: ROOT, {"old": ROOT}),
     ("VERSION-STEP", "stop", "targets", targets, {"old": targets()}),

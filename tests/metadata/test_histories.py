@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 from metadata.test_legacy import HASHES, PEOPLE, Person, keyid, signed_by
+from tuf.api.exceptions import RepositoryError
+from tuf.ngclient._internal.trusted_metadata_set import TrustedMetadataSet
+from tuf.ngclient.config import EnvelopeType
 
 from vestry.metadata import layout
 from vestry.metadata.changes import apply
@@ -191,8 +194,33 @@ def test_five_years_in_the_formats_of_their_day() -> None:
         "x-tuf-on-ci-signing-period",
     }
     assert any("mirrors" in text for text in said(seven))
+    assert ["ROLE-UNKNOWN" in c for c in codes] == [False] * 7 + [True]
     # Names that came in v7 are told where keys are counted in v8.
     assert "(@holder" in "\n".join(render_lines(seven))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of old names of key types
+@pytest.mark.parametrize("goal", range(2, 9))
+def test_which_older_roots_lead_here_is_what_python_tuf_does(goal: int) -> None:
+    """A client that can't even read the root that it trusts would be said to get here."""
+    raws = five_years()[:goal]
+    docs = [layout.read(raw, where=f"root v{n}") for n, raw in enumerate(raws, 1)]
+    at = datetime(2025, 3, 1, tzinfo=UTC)
+    seen = review("root", docs[-1], old=docs[-2], history=docs[:-2], now=at)
+    assert seen.ahead is not None
+    told = {x.version: x.leads for x in seen.ahead.leads}
+    assert told == {start: _follows(raws, start) for start in range(1, goal)}
+    assert all(("python-tuf can't read root v" in x.why) is not x.leads for x in seen.ahead.leads)
+
+
+def _follows(raws: Sequence[bytes], start: int) -> bool:
+    try:
+        trusted = TrustedMetadataSet(raws[start - 1], EnvelopeType.METADATA)
+        for raw in raws[start:]:
+            trusted.update_root(raw)
+    except RepositoryError:
+        return False
+    return True
 
 
 def test_a_wrong_signature_in_an_old_format_is_not_believed() -> None:

@@ -18,7 +18,7 @@ from securesystemslib.formats import encode_canonical
 from securesystemslib.signer import Signature as LibrarySignature
 from securesystemslib.signer import SSlibKey
 from tuf.api.exceptions import RepositoryError
-from tuf.api.metadata import Metadata
+from tuf.api.metadata import Metadata, Root
 
 from vestry.errors import InputRejected
 from vestry.metadata import document, layout, legacy
@@ -156,6 +156,7 @@ def test_a_key_renamed_and_rewritten_at_once() -> None:
         ("2022-05-11T19:09:02.663975009Z", datetime(2022, 5, 11, 19, 9, 2, 663975, tzinfo=UTC)),
         ("2021-12-18T13:28:12.99008-06:00", datetime(2021, 12, 18, 19, 28, 12, 990080, tzinfo=UTC)),
         ("2022-01-01T00:00:00+02:00", datetime(2021, 12, 31, 22, tzinfo=UTC)),
+        ("2016-01-01 12:30:00 UTC", datetime(2016, 1, 1, 12, 30, tzinfo=UTC)),
     ],
 )
 def test_expiries_are_read_for_review_only(text: str, utc: datetime) -> None:
@@ -187,6 +188,42 @@ def test_expiries_are_read_for_review_only(text: str, utc: datetime) -> None:
 def test_times_that_are_none(text: str) -> None:
     """A time that every tool reads in its own way would pass for one."""
     assert legacy.moment(text) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (lambda s: None, ""),
+        (lambda s: s.update(_type="Root"), "TYPE-FORM"),
+        (lambda s: s.update(expires="2022-01-01 12:30:00 UTC"), "EXPIRY-FORM"),
+        (lambda s: s.update(expires="2022-01-01t00:00:00z"), "EXPIRY-FORM"),
+        (lambda s: s.update(spec_version="0.1"), "SPEC-VERSION"),
+        (lambda s: s.update(spec_version=None), "SPEC-VERSION"),
+        (lambda s: s.update(spec_version=1), "SPEC-VERSION"),
+        (lambda s: s.pop("spec_version"), "SPEC-VERSION"),
+        (lambda s: s["roles"].update(mirrors=s["roles"]["root"]), "ROLE-UNKNOWN"),
+        (lambda s: next(iter(s["keys"].values())).pop("scheme"), "SCHEME-UNKNOWN"),
+        (lambda s: s["keys"].update({keyid(PEOPLE[0].pem()): PEOPLE[0].point()}), "KEY-LEGACY"),
+    ],
+)
+def test_what_python_tuf_can_not_take_is_told(change: Any, code: str) -> None:
+    """A root that opens here, and at no client, would be signed."""
+    person = PEOPLE[0]
+    signed = root(1, "2022-01-01T00:00:00Z", {keyid(person.pem()): person.pem()}, 1)
+    change(signed)
+    raw = signed_by(signed, {next(iter(signed["keys"])): person})
+    step = review("root", layout.read(raw, where="old"), now=NOW)
+    assert {f.code for f in step.findings if f.severity == "stop"} - {"THRESHOLD-UNREACHABLE"} == (
+        {code} if code else set()
+    )
+    if code:
+        with pytest.raises((RepositoryError, ValueError)):
+            _trusted_by_python_tuf(raw)
+
+
+def _trusted_by_python_tuf(raw: bytes) -> None:
+    theirs = Metadata[Root].from_bytes(raw)
+    theirs.verify_delegate("root", theirs)
 
 
 @pytest.mark.parametrize("form", [PublicFormat.UncompressedPoint, PublicFormat.CompressedPoint])

@@ -23,7 +23,9 @@ from vestry.metadata.review import Review, review
 from vestry.text import printable
 
 # How tools of their day wrote roots that were replaced since: told, but who signed them is what counts today.
-_FORMS = frozenset({"KEY-LEGACY", "EXPIRY-FORM", "ROOT-CHAIN-BROKEN"})
+_FORMS = frozenset(
+    {"EXPIRY-FORM", "KEY-LEGACY", "ROLE-UNKNOWN", "ROOT-CHAIN-BROKEN", "SCHEME-UNKNOWN", "SPEC-VERSION", "TYPE-FORM"}
+)
 
 
 @dataclass(frozen=True)

@@ -395,11 +395,14 @@ class _Reader:
 
     def common(self, signed: dict[str, Any]) -> tuple[str, int, datetime]:
         kind = self.text(_get(signed, "_type"), "_type")
+        if self.old_forms and kind.lower() in ROLES:  # before TUF 1.0, types began with a capital
+            kind = kind.lower()
         if kind not in ROLES:
             self.bad("_type", f"is '{printable(kind, 40)}', which is none of {', '.join(ROLES)}")
-        spec = self.text(_get(signed, "spec_version"), "spec_version")
-        if not self.old_forms and not _SPEC.fullmatch(spec):  # in a review a finding says so
-            self.bad("spec_version", f"is '{printable(spec, 40)}', where 1.0.x is understood")
+        if not self.old_forms:  # in a review a finding says so
+            spec = self.text(_get(signed, "spec_version"), "spec_version")
+            if not _SPEC.fullmatch(spec):
+                self.bad("spec_version", f"is '{printable(spec, 40)}', where 1.0.x is understood")
         version = self.whole(_get(signed, "version"), "version", 1)
         return kind, version, self.time(_get(signed, "expires"))
 

@@ -15,21 +15,29 @@ EXACT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 """The one form of a time that TUF 1.0.34 (section 4.2.1) and in-toto allow."""
 
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
+_BEFORE_1_0 = re.compile(r"(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d) UTC", re.ASCII)
 _CURVES: dict[int, type[ec.EllipticCurve]] = {32: ec.SECP256R1, 48: ec.SECP384R1, 66: ec.SECP521R1}
 """Curves by the length of a coordinate in bytes."""
 
 
 def moment(text: str) -> datetime | None:
-    """A time of RFC 3339 as go-tuf before version 1 wrote it, in UTC; digits beyond microseconds are dropped.
+    """A time of RFC 3339, as go-tuf before version 1 wrote it, or one of TUF before 1.0, which ends in ``UTC``; in UTC.
+    Digits beyond microseconds are dropped.
 
     None where it is no such time.
     """
+    text = _BEFORE_1_0.sub(r"\1T\2Z", text).upper()
     if not _RFC3339.fullmatch(text):
         return None
     try:
         return datetime.fromisoformat(text).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
+
+
+def offset(text: str) -> bool:
+    """Whether a time that `moment` reads has an offset from UTC."""
+    return text[-6:-5] in ("+", "-")
 
 
 def raw_point(text: str) -> ec.EllipticCurvePublicKey | None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from vestry.metadata import clients
 from vestry.metadata import document as documents
 from vestry.metadata.document import Document
 from vestry.metadata.keys import Key
@@ -258,18 +259,24 @@ def chain(new: Document, older: Sequence[Document]) -> Iterator[Lead]:
 
 def _step(trusted: Document, following: Document, *, unsigned: bool) -> str:
     """Why a client of `trusted` refuses `following`; empty where it takes it."""
+    for root in (following, trusted):
+        if why := clients.refusal(root):
+            return f"python-tuf can't read root v{root.version}: {why}"
     for above in (trusted, following):
         authority = named(above, "root")
         if authority is None:
             return f"{above.type} v{above.version} names no root role"
         if unsigned:
-            usable = len({k.fingerprint for k in authority.keys if k.usable})
+            usable = len({k.fingerprint for k in authority.keys if clients.verifies(k)})
             if usable < authority.threshold:
                 return f"{authority.by} has {usable} usable of {authority.threshold} keys needed"
         else:
             count = tally(following, authority)
             if not count.met:
                 return f"root v{following.version} has {count.sentence}"
+            good = sum(clients.verifies(k) for k in authority.keys if k.keyid in count.valid)
+            if good < authority.threshold:
+                return f"python-tuf can verify only {good} of the {len(count.valid)} signatures of {authority.by}"
     return ""
 
 

@@ -34,6 +34,13 @@ def _a(kind: str) -> str:
     return f"a document of type {kind[:20]}"
 
 
+@rule("ROLE-UNKNOWN", "stop", "Root names a role that TUF does not define.", since=SECOND)
+def role_unknown(c: Context) -> Iterator[Hit]:
+    """Drafts of TUF had a role for mirrors. python-tuf refuses a root that names any but the four."""
+    for name in sorted(r for r in c.signed["roles"] if r not in TOP_LEVEL) if c.new.type == "root" else ():
+        yield Hit(("roles", name), f"Root gives keys to the role {name[:100]}: python-tuf refuses the document")
+
+
 @rule("VERSION-STEP", "stop", "The version does not follow the old one.")
 def version_step(c: Context) -> Iterator[Hit]:
     """TUF 1.0.34, 5.3.5: root exactly one more. Others must be higher, or clients see a rollback."""
@@ -104,7 +111,11 @@ def consistent_snapshot_on(c: Context) -> Iterator[Hit]:
 @rule("SPEC-VERSION", "stop", "The TUF version that the document follows is not understood.")
 def spec_version(c: Context) -> Iterator[Hit]:
     """Another major version means other rules. A newer minor one is a note."""
-    value = str(c.signed.get("spec_version", ""))
+    value = c.signed.get("spec_version")
+    if not isinstance(value, str):
+        what = "is not a string" if "spec_version" in c.signed else "is missing, as before TUF 1.0"
+        yield Hit(("spec_version",), f"The version of the TUF specification {what}: clients of today refuse it")
+        return
     found = re.fullmatch(r"(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})(?:\.(0|[1-9][0-9]{0,8}))?", value, re.ASCII)
     if found is None:
         yield Hit(("spec_version",), f"'{value[:40]}' is no version of the TUF specification")
@@ -119,7 +130,7 @@ def spec_version(c: Context) -> Iterator[Hit]:
 @rule("FIELD-UNKNOWN", "warn", "A field that TUF does not define.")
 def field_unknown(c: Context) -> Iterator[Hit]:
     """It gets signed, and no client looks at it. A note where its name starts with x-, as custom names do."""
-    for group, path, fields in _unknown(c.signed):
+    for group, path, fields in _unknown(c.new.type, c.signed):
         usual = [f for f in fields if f.startswith("x-") or f in _LEGACY]
         # What other tools add goes into one line; what nobody expects gets a line of its own.
         for together, severity in [(usual, _NOTE)] * bool(usual) + [([f], _WARN) for f in fields if f not in usual]:
@@ -147,14 +158,11 @@ _OWN = {
 }
 
 
-def _unknown(signed: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, ...], list[str]]]:
+def _unknown(kind: str, signed: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, ...], list[str]]]:
     """Groups of like objects that have unknown fields: what they are, the path of the first, all such fields."""
-    kind = str(signed.get("_type"))
     delegations = signed.get("delegations")
     inner = delegations if isinstance(delegations, dict) else {}
-    yield from _group(
-        kind[:20], [((), signed)], {"_type", "spec_version", "version", "expires"} | _OWN.get(kind, set())
-    )
+    yield from _group(kind, [((), signed)], {"_type", "spec_version", "version", "expires"} | _OWN.get(kind, set()))
     yield from _group("delegations", [(("delegations",), inner)], {"keys", "roles", "succinct_roles"})
     keys: list[tuple[tuple[str, ...], Any]] = [(("keys", i), k) for i, k in _members(signed.get("keys"))]
     keys += [(("delegations", "keys", i), k) for i, k in _members(inner.get("keys"))]

@@ -11,19 +11,11 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 
 from vestry.metadata import canonical, document
+from vestry.metadata.clients import SCHEMES, point_form
 from vestry.metadata.keys import Key
 from vestry.metadata.rulebook import Context, Held, Hit, rule
 
 ONLINE_ROLES = ("snapshot", "timestamp")
-
-SCHEMES = frozenset(
-    [("ed25519", "ed25519")]
-    + [("ecdsa", f"ecdsa-sha2-nistp{n}") for n in (256, 384, 521)]
-    + [(f"ecdsa-sha2-nistp{n}", f"ecdsa-sha2-nistp{n}") for n in (256, 384, 521)]
-    + [("rsa", f"{padding}-sha{n}") for padding in ("rsassa-pss", "rsa-pkcs1v15") for n in (256, 384, 512)]
-    + [("ml-dsa", f"ml-dsa-{n}/1") for n in (44, 65, 87)]
-)
-"""Key types and schemes that python-tuf's clients verify; a document with any other is refused by them as a whole."""
 
 # Encodings of the points of small order: signatures that verify with them can be made up without a private key.
 SMALL_ORDER = frozenset(
@@ -166,10 +158,6 @@ def key_unreadable(c: Context) -> Iterator[Hit]:
             yield Hit((*c.key_path, keyid), f"{c.label(keyid)} {what}")
 
 
-def _legacy(key: Key) -> bool:
-    return key.keytype.startswith("ecdsa") and bool(key.spki) and "-----BEGIN" not in key.public
-
-
 @rule("ROOT-CHAIN-BROKEN", "stop", "Clients of the old root can't verify any root after it.")
 def root_chain_broken(c: Context) -> Iterator[Hit]:
     """TUF 1.0.34, 5.3.4: the old threshold signs too. Keys that no client verifies with do not count towards it."""
@@ -177,7 +165,7 @@ def root_chain_broken(c: Context) -> Iterator[Hit]:
         return
     listed = document.keys(c.old)
     keys = [k for i in before.keyids if (k := listed.get(i)) is not None and c.fits(k)]
-    good = {k.fingerprint for k in keys if (k.keytype, k.scheme) in SCHEMES and not _legacy(k)}
+    good = {k.fingerprint for k in keys if (k.keytype, k.scheme) in SCHEMES and not point_form(k)}
     if len(good) < before.threshold:
         text = f"root version {c.old.version} needs {_several(before.threshold, 'signature')}, but clients can verify"
         yield Hit(("version", "chain"), f"{text} with only {_several(len(good), 'key')} of it: none follows this root")
@@ -188,7 +176,8 @@ def scheme_unknown(c: Context) -> Iterator[Hit]:
     """python-tuf refuses the whole document."""
     for keyid, key in c.keys.items():
         if (key.keytype, key.scheme) not in SCHEMES:
-            text = f"{c.label(keyid)} has type {key.keytype[:40]} and scheme {key.scheme[:40]}, which clients refuse"
+            kind, scheme = (text[:40] or "(none)" for text in (key.keytype, key.scheme))
+            text = f"{c.label(keyid)} has type {kind} and scheme {scheme}, which clients refuse"
             yield Hit((*c.key_path, keyid, "scheme"), text)
 
 

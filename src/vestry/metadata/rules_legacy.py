@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vestry.metadata import legacy
-from vestry.metadata.keys import Key
+from vestry.metadata.clients import point_form
 from vestry.metadata.rulebook import Context, Hit, rule
+from vestry.release import SECOND
 
 
 @rule("KEY-LEGACY", "stop", "A key is written as a raw point, which most clients of today can't read.")
@@ -23,14 +24,15 @@ def expiry_form(c: Context) -> Iterator[Hit]:
     """TUF 1.0.34, 4.2.1, and in-toto have whole seconds and Z. python-tuf and in-toto-python refuse all else."""
     value = c.signed.get("expires")
     if isinstance(value, str) and not legacy.EXACT.fullmatch(value):
-        parts = ["a fraction of a second"] * ("." in value) + ["an offset from UTC"] * (not value.endswith("Z"))
-        clients = "in-toto-python refuses" if c.new.type == "layout" else "python-tuf refuses"
-        text = f"The expiry {value[:40]} has {' and '.join(parts)}: {clients} the document"
+        parts = ["a fraction of a second"] * ("." in value) + ["an offset from UTC"] * legacy.offset(value)
+        has = f"has {' and '.join(parts)}" if parts else "is not written as TUF has it"
+        clients = "in-toto-python" if c.new.type == "layout" else "python-tuf"
+        text = f"The expiry {value[:40]} {has}: {clients} refuses the document"
         yield Hit(("expires",), f"{text}; in UTC it is {c.new.expires:%Y-%m-%d %H:%M:%S}")
 
 
-def point_form(key: Key) -> str:
-    """How a raw point is written; empty where the key is none."""
-    if key.spki and "-----BEGIN" not in key.public and key.keytype != "ed25519":
-        return "a raw point in hex" if key.public[:2] == "04" else "a compressed point in hex"
-    return ""
+@rule("TYPE-FORM", "stop", "The type of the document is written as before TUF 1.0.", since=SECOND)
+def type_form(c: Context) -> Iterator[Hit]:
+    """With a capital. Clients of today know no such type."""
+    if c.signed["_type"] != c.new.type:
+        yield Hit(("_type",), f"The type is written {c.signed['_type']}, as before TUF 1.0: clients of today refuse it")
