@@ -1,6 +1,6 @@
 """Killed or failing at any system call, and the same line again: the ceremony ends, nothing is made twice or lost.
 
-An even spread; `make faults` looks at every point.
+An even spread; `make faults` looks at every kill on software tokens, and at many of the rest.
 """
 
 from __future__ import annotations

@@ -189,6 +189,8 @@ def _step(room: Room, steps: Sequence[s.Step], here: int) -> None:
 
 
 def _recover(room: Room, error: VestryError) -> None:
+    if error.code.startswith("E-TRANSCRIPT-"):
+        raise error  # it takes no more lines, and why is what people must read
     room.record(e.TroubleMet("", error.code, str(printable(str(error)))), room.administrator)
     room.front.trouble(error, room.meaning())
     answer = room.ask(
