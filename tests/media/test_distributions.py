@@ -119,11 +119,33 @@ def test_names_and_versions_that_disagree(tmp_path: Path) -> None:
         member("a-1.0/out", tarfile.LNKTYPE, "../etc/passwd"),
         member("a-1.0/null", tarfile.CHRTYPE),
         member("a-1.0/pipe", tarfile.FIFOTYPE),
+        member("a-1.0//PKG-INFO", tarfile.REGTYPE),
+        member("a-1.0/./PKG-INFO", tarfile.REGTYPE),
     ],
 )
 def test_what_leads_out_of_a_source_distribution(tmp_path: Path, odd: tarfile.TarInfo) -> None:
     """Whoever unpacks it writes, or reads, somewhere else."""
     assert "DIST-PATH" in codes(releases.sdist(tmp_path, "a", "1.0", more=(odd,)))
+
+
+def test_what_is_written_through_a_link(tmp_path: Path) -> None:
+    """The link stays within its folder, and what lies behind it overwrites the metadata that was looked at."""
+    through = (member("a-1.0/d", tarfile.SYMTYPE, "."), member("a-1.0/d/PKG-INFO", tarfile.REGTYPE))
+    assert "DIST-PATH" in codes(releases.sdist(tmp_path, "a", "1.0", more=through))
+
+
+def test_files_of_which_one_is_lost(tmp_path: Path) -> None:
+    """What is installed would not be what was looked at."""
+
+    def twins(files: releases.Files, info: str) -> None:
+        files["a/__INIT__.py"] = b"evil"
+
+    assert "DIST-ALIKE" in codes(releases.wheel(tmp_path, "a", "1.0", change=twins))
+    assert codes(releases.sdist(tmp_path, "a", "1.0", more=(member("a-1.0/pkg-info", tarfile.REGTYPE),))) == {
+        "DIST-ALIKE"
+    }
+    below = (member("a-1.0/x", tarfile.REGTYPE), member("a-1.0/x/y", tarfile.REGTYPE))
+    assert codes(releases.sdist(tmp_path, "a", "1.0", more=below)) == {"DIST-ARCHIVE"}
 
 
 def spoil(path: Path, change: Callable[[bytes], bytes]) -> Path:

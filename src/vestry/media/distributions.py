@@ -23,6 +23,7 @@ CODES: Mapping[str, tuple[Severity, str]] = MappingProxyType(
     {
         "DIST-ARCHIVE": ("stop", "An archive is damaged, or two readers of it see different things."),
         "DIST-PATH": ("stop", "Something in an archive leads out of the folder that it is unpacked in."),
+        "DIST-ALIKE": ("warn", "Two files of an archive are one where case does not count, and one of them is lost."),
         "DIST-METADATA": ("stop", "A file's name and the metadata in it are about different projects or versions."),
         "DIST-RECORD": ("stop", "A wheel holds something else than its RECORD lists."),
         "DIST-TAGS": ("warn", "A wheel's name and its WHEEL file are about different systems."),

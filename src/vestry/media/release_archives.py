@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 import stat
 import struct
+import unicodedata
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import IO, BinaryIO, NamedTuple
 
 UNFOLDED_LIMIT = 4 << 30
@@ -51,7 +52,27 @@ def escapes(name: str) -> str:
         return "leads out of its folder"
     if not name.isprintable():
         return "holds characters that can't be seen"
+    if not all(part.strip(".") for part in name.removesuffix("/").split("/")):
+        return "has a part that says nothing, so that two names may be one file"
     return ""
+
+
+def clashes(files: Iterable[str]) -> Iterator[Hit]:
+    """Files of an archive of which some systems keep only one: a name that is another's folder, or that differs from
+    another in nothing but case or composition (Unicode Standard Annex 15)."""
+    alike: dict[str, str] = {}
+    names = list(files)
+    folders = {parent for name in names for parent in _parents(name)}
+    for name in names:
+        if name in folders:
+            yield Hit("DIST-ARCHIVE", name, "is a file, and the folder of other files")
+        if (other := alike.setdefault(unicodedata.normalize("NFC", name).casefold(), name)) != name:
+            yield Hit("DIST-ALIKE", name, f"is one file with {other[:120]} where case does not count")
+
+
+def _parents(name: str) -> Iterator[str]:
+    while name := name.rpartition("/")[0]:
+        yield name
 
 
 def read_zip(archive: zipfile.ZipFile, file: BinaryIO) -> Iterator[Hit]:
@@ -88,6 +109,7 @@ def read_zip(archive: zipfile.ZipFile, file: BinaryIO) -> Iterator[Hit]:
         at, why = _local(entry, file)
         if why:
             yield Hit("DIST-ARCHIVE", name, why)
+    yield from clashes(name for name in seen if not name.endswith("/"))
     yield from _end(archive, file, at)
 
 

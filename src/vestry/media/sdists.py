@@ -50,26 +50,31 @@ def look(name: str, file: BinaryIO) -> tuple[str, str, list[Hit]]:
     return project, str(version), hits
 
 
-_Member = tuple[str, bytes | None, str]
-"""Name, content if it is ``PKG-INFO``, and what is wrong with its kind."""
+_Member = tuple[str, bytes | None, bool, str]
+"""Name, content if it is ``PKG-INFO``, whether it is a symbolic link, and what is wrong with its kind."""
 
 
 def _judged(members: Iterator[_Member], project: str, version: str) -> Iterator[Hit]:
     tops: dict[str, None] = {}
-    seen: set[str] = set()
+    seen: dict[str, bool] = {}
+    links: set[str] = set()
     info: dict[str, bytes] = {}
-    for name, content, wrong in members:
+    for name, content, is_link, wrong in members:
         clean = name.removeprefix("./").rstrip("/")
         if not clean or clean == ".":
             continue
         if why := archives.escapes(clean) or wrong:
             yield Hit("DIST-PATH", name, why)
+        if any(clean.startswith(f"{link}/") for link in links):
+            yield Hit("DIST-PATH", name, "lies behind a link of this archive, so that it is written somewhere else")
         if clean in seen and not name.endswith("/"):
             yield Hit("DIST-ARCHIVE", name, "stands twice in the archive, and the second overwrites the first")
-        seen.add(clean)
+        seen[clean] = seen.get(clean, False) or not name.endswith("/")
+        links |= {clean} if is_link else set()
         tops[clean.split("/")[0]] = None
         if content is not None:
             info[clean] = content
+    yield from archives.clashes(name for name, is_file in seen.items() if is_file)
     if len(tops) != 1:
         yield Hit(
             "DIST-METADATA", "", f"has {len(tops)} entries at its top, where a source distribution has one folder"
@@ -92,7 +97,7 @@ def _zipped(archive: zipfile.ZipFile) -> Iterator[_Member]:
         with archive.open(entry) as inner:
             content = archives.text(inner, entry.filename) if _is_info(entry.filename) else None
             archives.pour(inner, len, entry.file_size)  # reading to the end compares the checksum
-        yield entry.filename, content, ""
+        yield entry.filename, content, False, ""
 
 
 class _Bounded(io.RawIOBase):
@@ -121,7 +126,7 @@ def _tarred(file: BinaryIO) -> Iterator[_Member]:
                     inner = archive.extractfile(member)
                     assert inner is not None, "a regular file has content"
                     content = archives.text(inner, member.name)
-                yield member.name + ("/" if member.isdir() else ""), content, _kind(member)
+                yield member.name + ("/" if member.isdir() else ""), content, member.issym(), _kind(member)
             # A header that can't be read ends the list without a word; what stands behind it is not nothing then.
             assert archive.fileobj is not None, "it is open"
             while piece := archive.fileobj.read(1 << 20):
