@@ -70,20 +70,33 @@ def test_losses_are_those_of_trying_all_subsets(which: list[int], threshold: int
 @given(
     st.integers(1, 4), st.integers(1, 4), st.sets(st.integers(0, 4), min_size=4), st.sets(st.integers(0, 4), min_size=4)
 )
-def test_a_rotation_bears_what_both_roots_bear(t_old: int, t_new: int, olds: set[int], news: set[int]) -> None:
-    """The old threshold signs too: the lesser reserve is the one to tell."""
+def test_both_roots_bear_what_is_told_of_each(t_old: int, t_new: int, olds: set[int], news: set[int]) -> None:
+    """The old threshold signs too, until it has: whoever looks after the wrong keys loses the root."""
     old = first_root([PEOPLE[i] for i in olds], t_old, ONLINE)
     new = next_root(old, [PEOPLE[i] for i in news], t_new)
     found = ahead(new, old=old)
-    told = min(r.keys_to_lose for r in found.reserves if r.role == "root")
+    for held, threshold, by, begin in (
+        (news, t_new, 2, "root (root v2): "),
+        (olds, t_old, 1, "until root v2 is signed"),
+    ):
 
-    def fine(lost: tuple[int, ...]) -> bool:
-        return len(olds - set(lost)) >= t_old and len(news - set(lost)) >= t_new
+        def fine(lost: tuple[int, ...], held: set[int] = held, threshold: int = threshold) -> bool:
+            return len(held - set(lost)) >= threshold
 
-    everyone = sorted(olds | news)
-    bearable = [n for n in range(len(everyone) + 1) if all(map(fine, itertools.combinations(everyone, n)))]
-    assert told == max(bearable)
-    assert f"any {told} key" in found.sentences[0]
+        everyone = sorted(olds | news)
+        bearable = max(n for n in range(len(everyone) + 1) if all(map(fine, itertools.combinations(everyone, n))))
+        (told,) = (r for r in found.reserves if (r.role, r.by) == ("root", f"root v{by}"))
+        assert told.keys_to_lose == bearable
+        (sentence,) = (s for s in found.sentences if s.startswith(begin))
+        assert f"any {bearable} key" in sentence
+
+
+def test_keys_that_have_done_their_part_may_be_lost() -> None:
+    """Published, a root is rotated by its own keys; those of the one before would be guarded for nothing."""
+    new = next_root(ROOT, PEOPLE, 2)
+    assert any("until root v2 is signed, root v1 is needed too" in s for s in ahead(new, old=ROOT).sentences)
+    done = ahead(signed(new, PEOPLE[:3]), old=ROOT).sentences
+    assert not any("root v1" in s for s in done if not s.startswith("clients"))
 
 
 def test_a_key_under_two_ids_counts_once() -> None:

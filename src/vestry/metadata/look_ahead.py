@@ -1,8 +1,8 @@
 """What comes after a change: keys that may be lost, older roots that still lead here, expiries.
 
 Keys are counted by their bytes, as thresholds are. "May be lost" is the worst case: however ill-chosen the keys, that
-many can go. A root is rotated by the threshold of the version before it, so after this change by the keys it names; to
-get there, the old root's threshold has to sign as well, and the lesser of both reserves is the one that counts.
+many can go. A root is rotated by the threshold of the version before it, so after this change by the keys it names. To
+get there, the old root's threshold has to sign as well: its reserve counts until it has.
 """
 
 from __future__ import annotations
@@ -140,7 +140,8 @@ def look_ahead(
     found, uncounted = _reserves(role, new, old, delegator, known, more, digits)
     leads = tuple(chain(new, (*history, *([old] if old is not None else ())))) if role == "root" else ()
     expiries, following = _expiries(role, new, delegator, others or {}, next_ceremony)
-    told = [*_of_reserves(found, new), *_of_uncounted(uncounted), *_of_leads(leads)]
+    way_open = role == "root" and old is not None and _open(old, new)
+    told = [*_of_reserves(found, new, way_open=way_open), *_of_uncounted(uncounted), *_of_leads(leads)]
     told += _of_expiries(expiries, following, now, given=next_ceremony is not None)
     return LookAhead(found, leads, expiries, following, uncounted, tuple(printable(t) for t in told))
 
@@ -280,6 +281,11 @@ def _step(trusted: Document, following: Document, *, unsigned: bool) -> str:
     return ""
 
 
+def _open(old: Document, new: Document) -> bool:
+    authority = named(old, "root")
+    return authority is not None and tally(new, authority).met
+
+
 def _expiries(
     role: str,
     new: Document,
@@ -295,23 +301,25 @@ def _expiries(
     return tuple(sorted(found, key=lambda e: (e.expires, e.role))), following
 
 
-def _of_reserves(found: Sequence[Reserve], new: Document) -> Iterator[str]:
-    roots = [r for r in found if r.role == "root"]
-    if roots:
-        least = min(r.keys_to_lose for r in roots)
-        people = min(r.holders_to_lose for r in roots)
-        if least >= 0:
-            # Same wording for one document and two, so that the reader looks for the number and not for the phrase.
-            under = " and ".join(r.by for r in roots)
+def _of_reserves(found: Sequence[Reserve], new: Document, *, way_open: bool) -> Iterator[str]:
+    for held in reversed([r for r in found if r.role == "root"]):
+        this = f"root v{new.version}"
+        until = held.by != this
+        if until and way_open:
+            continue  # the old keys have done what they were needed for
+        if held.keys_to_lose < 0:
+            yield f"{held.by} can't be met as it is: {held.keys} usable of {held.threshold} keys needed"
+            continue
+        may = f"any {_several(held.keys_to_lose, 'key')} and any {_several(held.holders_to_lose, 'holder')} may be lost"
+        if until:
+            yield f"until {this} is signed, {held.by} is needed too: {may}"
+            yield from _who(held, f"under {held.by} {this} can't be signed")
+        else:
             yield (
-                f"root ({under}): any {_several(least, 'key')} and any {_several(people, 'holder')} may be lost; "
-                f"with one more gone, it may be that no new root can be signed, and every client is mended by hand"
+                f"root ({held.by}): {may}; with one more gone, it may be that no new root can be signed, and every "
+                f"client is mended by hand"
             )
-        for short in roots:
-            if short.keys_to_lose < 0:
-                yield f"{short.by} can't be met as it is: {short.keys} usable of {short.threshold} keys needed"
-            else:
-                yield from _who(short, f"under {short.by} no new root can be signed")
+            yield from _who(held, f"under {held.by} no new root can be signed")
     for held in [r for r in found if r.role != "root"][: MOST_ROLES if new.type == "root" else _SHOWN * 2]:
         name = held.role[:_NAME]
         if held.keys_to_lose < 0:

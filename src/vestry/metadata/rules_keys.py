@@ -139,9 +139,11 @@ def _form(keyid: str, key: Key) -> str | None:
         return "type and public value"
     if key.spki and key.keytype.startswith("ecdsa"):
         point = load_der_public_key(key.spki).public_bytes(Encoding.X962, PublicFormat.UncompressedPoint).hex()
-        raw = {"keytype": key.keytype, "scheme": key.scheme, "keyval": {"public": point}}
-        if keyid in (_sha256(raw), _sha256(raw | {"keyid_hash_algorithms": ["sha256", "sha512"]})):
-            return "the raw point (as go-tuf once wrote it)"
+        # Types were called after schemes then; a document may have been mended since, and its key ids kept.
+        for keytype in (key.keytype, key.scheme):
+            raw = {"keytype": keytype, "scheme": key.scheme, "keyval": {"public": point}}
+            if keyid in (_sha256(raw), _sha256(raw | {"keyid_hash_algorithms": ["sha256", "sha512"]})):
+                return "the raw point (as go-tuf once wrote it)"
     return "a part" if keyid in key.computed_keyids() else None
 
 
