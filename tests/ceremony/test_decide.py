@@ -189,7 +189,7 @@ def test_reviews_answers_and_findings_are_checked(records: Records) -> None:
         decide(state, replace(event, changes=event.changes + 1), at=at)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(cut=st.integers(min_value=1, max_value=200))
 def test_the_fold_is_deterministic(records: Records, cut: int) -> None:
     """Two folds of the same events that differ would let screen, resume and audit disagree."""

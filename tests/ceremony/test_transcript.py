@@ -11,7 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from securesystemslib.formats import encode_canonical
 
@@ -447,7 +447,6 @@ def test_the_given_time_is_recorded(path: Path) -> None:
     opened.close()
 
 
-@settings(deadline=None)  # each syncs its lines
 @given(st.lists(st.dictionaries(st.text(max_size=8), st.text(max_size=20), max_size=3), max_size=6))
 def test_any_text_survives(tmp_path_factory: pytest.TempPathFactory, notes: list[dict[str, str]]) -> None:
     path = tmp_path_factory.mktemp("t") / "t.jsonl"

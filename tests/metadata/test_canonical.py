@@ -34,7 +34,7 @@ def reference(value: Any) -> bytes:
     return written.encode()
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=400)
 @given(VALUES)
 @example({"\n": "\\n", "\\u000a": '"', "a": "\\u0041\x00", "\U00010000": 1, "\uffff": 2})
 @example([":1.0", ",-2e3", "[0.5]", {"1.5": "null", ":1.": -0}])
@@ -43,7 +43,7 @@ def test_equal_to_securesystemslib(value: Any) -> None:
     assert canonical.encode(value) == reference(value)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150)
 @given(VALUES, st.booleans(), st.sampled_from([None, 1]))
 def test_what_intake_accepts_has_the_canonical_form_of_its_text(
     value: Any, ascii_only: bool, indent: int | None

@@ -116,7 +116,7 @@ def test_lossless_for_any_object(old: dict[str, Any] | None, new: dict[str, Any]
     assert_lossless(old, new)
 
 
-@settings(max_examples=300)
+@settings(max_examples=120)
 @example(
     {"delegations": {"succinct_roles": {"bit_length": 1, "name_prefix": "b"}}}, {"delegations": {"succinct_roles": {}}}
 )
@@ -126,7 +126,7 @@ def test_lossless_for_documents(old: dict[str, Any] | None, new: dict[str, Any])
     assert_lossless(old, new)
 
 
-@settings(max_examples=200)
+@settings(max_examples=80)
 @given(DOCUMENTS, st.data())
 def test_lossless_for_small_steps(new: dict[str, Any], data: st.DataObject) -> None:
     """Two versions that are alike but for one member, the usual case."""

@@ -23,7 +23,7 @@ def fits_both(one: str, other: str) -> bool:
     return any(fnmatchcase(w, one) and fnmatchcase(w, other) for w in WORDS)
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(SEGMENT, SEGMENT)
 def test_meeting_is_having_a_word_in_common(one: str, other: str) -> None:
     """An overlap would be missed, or made up."""
@@ -36,7 +36,7 @@ def test_meeting_is_having_a_word_in_common(one: str, other: str) -> None:
         assert segments_meet(one, other)
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(SEGMENT, SEGMENT)
 def test_covering_is_never_claimed_wrongly(one: str, other: str) -> None:
     """A delegation would be called dead that is still asked."""
@@ -49,7 +49,7 @@ def meets(one: str, other: str) -> bool:
     return len(mine) == len(theirs) and all(map(segments_meet, mine, theirs))
 
 
-@settings(max_examples=400)
+@settings(max_examples=150)
 @given(st.lists(PATTERN, min_size=1, max_size=12))
 def test_the_index_finds_what_comparing_all_finds(patterns: list[str]) -> None:
     """The tree is only a short cut."""

@@ -340,7 +340,7 @@ def test_real_documents_as_python_tuf_reads_them(shared_data: Path) -> None:
     assert read > 100
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.sampled_from(sorted(WHOLE)),
     st.randoms(use_true_random=False),

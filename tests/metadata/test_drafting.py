@@ -182,7 +182,6 @@ def test_next_root_after_something_else() -> None:
 # --- targets and bins
 
 
-@settings(deadline=None)
 @given(PATHS)
 def test_targets_delegates_every_path_to_bins(path: str) -> None:
     """Without it files in folders would have no role: a pattern ``*`` does not match a slash."""
@@ -218,7 +217,7 @@ def bin_of(path: str, number: int) -> str:
     return f"bin-{index:0{-(-bits // 4)}x}"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(PATHS, st.sampled_from([2, 4, 8, 16, 64, 1024]))
 def test_both_styles_map_every_path_to_the_same_bin(path: str, number: int) -> None:
     """Without it a client would look for a file in another bin than the one that lists it."""

@@ -140,7 +140,6 @@ def test_accepted(raw: bytes, value: Any) -> None:
     assert parse(raw, where=FILE) == value
 
 
-@settings(deadline=None)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.text(),
@@ -154,7 +153,7 @@ def test_everything_that_json_can_say_is_read_back(value: Any) -> None:
     assert parse(json.dumps(value, ensure_ascii=False, indent=1).encode(), where=FILE) == value
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(
     st.binary(max_size=60)
     | st.text(st.sampled_from('{}[]",:\\u0123456789abcdeE.-+ntrfals \n\x00'), max_size=40).map(str.encode)

@@ -293,14 +293,14 @@ LAYOUTS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150)
 @given(st.none() | LAYOUTS, LAYOUTS)
 def test_nothing_is_lost(old: dict[str, Any] | None, new: dict[str, Any]) -> None:
     """A change could hide from those who sign, whatever the shape of the layout."""
     assert_lossless(old, new)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60)
 @given(THINGS, THINGS, st.booleans())
 def test_nothing_is_lost_between_documents(before: list[Any], after: list[Any], in_envelope: bool) -> None:
     """What is shown of a file, Metablock or envelope, would be less than what its bytes say."""

@@ -221,7 +221,7 @@ def test_a_doubled_extension_is_damage() -> None:
     assert not attestation.is_damaged(b"0" + bytes(20))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.dictionaries(st.sampled_from([f"{PIV}{n}" for n in range(1, 13)]), st.binary(max_size=40)),
     st.dictionaries(st.sampled_from([*(f"{HSM}{n}" for n in range(1, 11)), "2.5.29.15"]), st.binary(max_size=40)),
