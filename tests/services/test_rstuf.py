@@ -158,10 +158,14 @@ def broken(value: Any, how: str) -> Any:
         value["metadata"]["root"]["signed"]["_type"] = "targets"
     elif how == "stranger":
         roles["mirrors"] = {"expiration": 1}
+    elif how.startswith("more in "):
+        inner = {"settings": value["settings"], "a role": roles["root"], "bins": roles["bins"]}[how[8:]]
+        inner["x-more"] = 1
     return value
 
 
-@pytest.mark.parametrize("how", ["both", "neither", "days", "no root", "timeout", "other type", "stranger"])
+@pytest.mark.parametrize("how", ["both", "neither", "days", "no root", "timeout", "other type", "stranger",
+                                 "more in settings", "more in a role", "more in bins"])  # fmt: skip
 def test_a_malformed_bootstrap_is_refused(shared_data: Path, how: str) -> None:
     value = broken(load(shared_data / "rstuf" / "payload-ceremony.json"), how)
     with pytest.raises(InputRejected):

@@ -12,7 +12,7 @@ of their fields, though nothing depends on it.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, NoReturn
@@ -184,16 +184,16 @@ def _decided(pending: Pending, trusted: Mapping[str, Document]) -> Pending:
 
 
 def _bootstrap(value: Mapping[str, Any], where: str) -> Bootstrap:
-    roles = _inner(_inner(value, "settings", where), "roles", where)
-    if set(roles) - {*_TOP, "bins", "delegations"}:
-        _bad("settings.roles has members that RSTUF does not know", where)
-    days = {role: _days(_inner(roles, role, where), where) for role in _TOP}
+    roles = _inner(_only(_inner(value, "settings", where), {"roles"}, where), "roles", where)
+    _only(roles, {*_TOP, "bins", "delegations"}, where)
+    days = {role: _days(_only(_inner(roles, role, where), {"expiration"}, where), where) for role in _TOP}
     bins, below = roles.get("bins"), roles.get("delegations")
     if (bins is None) == (below is None):
         _bad("settings.roles has neither bins nor delegations, or both", where)
     settings = Settings(days, delegations=below, timeout=_whole(value["timeout"], "timeout", where))
     if bins is not None:
-        number = _whole(_inner(roles, "bins", where).get("number_of_delegated_bins"), "number_of_delegated_bins", where)
+        _only(_inner(roles, "bins", where), {"expiration", "number_of_delegated_bins"}, where)
+        number = _whole(bins.get("number_of_delegated_bins"), "number_of_delegated_bins", where)
         settings = Settings(days, _days(bins, where), number, timeout=settings.timeout)
     documents = _documents(value["metadata"], where)
     if set(documents) != {"root"}:
@@ -202,7 +202,7 @@ def _bootstrap(value: Mapping[str, Any], where: str) -> Bootstrap:
 
 
 def _waiting(value: Mapping[str, Any], where: str) -> Waiting:
-    found = _documents(_inner(_inner(value, "data", where), "metadata", where), where)
+    found = _documents(_inner(_only(_inner(value, "data", where), {"metadata"}, where), "metadata", where), where)
     message = value.get("message")
     if message is not None and not isinstance(message, str):
         _bad("message is no text", where)
@@ -236,6 +236,12 @@ def _inner(value: Mapping[str, Any], name: str, where: str) -> dict[str, Any]:
     if not isinstance(inner, dict):
         _bad(f"{name} is no object", where)
     return inner
+
+
+def _only(value: dict[str, Any], known: Set[str], where: str) -> dict[str, Any]:
+    if unknown := sorted(value.keys() - known):
+        _bad(f"it has a member '{printable(unknown[0], 60)}', which RSTUF does not know", where)
+    return value
 
 
 def _days(value: Mapping[str, Any], where: str) -> int:
