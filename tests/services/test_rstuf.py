@@ -133,10 +133,15 @@ def test_what_the_service_drops_is_said_before_anyone_signs(tmp_path: Path, team
 
 
 def test_targets_keys_of_people_are_refused(tmp_path: Path, team: list[Holder], run: Run) -> None:
-    """RSTUF signs targets by itself: a root that gives them to people would lock it out."""
-    bundle = staged(
-        tmp_path, team[:2], run, "--service", "rstuf", "--targets-key", f"Carol={team[2].write_pem(tmp_path)}"
-    )
+    """RSTUF signs targets by itself: a root that gives them to people would lock it out. Who stages it is told."""
+    carol = f"Carol={team[2].write_pem(tmp_path)}"
+    online, keys = holder("online").write_pem(tmp_path), [f"{h.name}={h.write_pem(tmp_path)}" for h in team[:2]]
+    bundle = tmp_path / "root"
+    status, out, _ = run(
+        "stage", "root", "--root-key", *keys, "--threshold", 2, "--online-key", online, "--into", bundle,
+        "--service", "rstuf", "--targets-key", carol,
+    )  # fmt: skip
+    assert "RSTUF does not take these roles" in " ".join(out.split())
     status, out, _ = run("review", bundle, "--plain")
     assert status == 1
     assert "RSTUF does not take these roles" in " ".join(out.split())

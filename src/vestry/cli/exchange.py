@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
-from vestry.cli import collect, output
+from vestry.cli import collect, output, staging
 from vestry.cli.documents import read_document
+from vestry.cli.review import of_bundle
 from vestry.errors import ExitStatus, InputRejected, NotTrusted, Refused
 from vestry.media import bundle, drives, fitting, names
 from vestry.media.bundle import Bundle
@@ -104,6 +106,7 @@ def _create(pending: Pending, found: Incoming, place: Path, as_json: bool) -> bo
             f"{printable(made.role, 40)} v{doc.version} is in {printable(str(made.path), 200)}, digest:",
             *output.digest_lines(doc.digest),
         )
+        output.line(*staging.found(staging.serious(of_bundle(made, now=datetime.now(UTC)))))
     return collect.finish(collected, as_json) != ExitStatus.DONE
 
 

@@ -20,6 +20,7 @@ from vestry.media.lineage import Beside, Given, Lineage, role_of, trace
 from vestry.metadata import intake
 from vestry.metadata.document import Document
 from vestry.metadata.keys import Key
+from vestry.metadata.review import Review
 from vestry.metadata.rulebook import Finding
 from vestry.metadata.thresholds import Authority
 from vestry.text import printable
@@ -259,9 +260,14 @@ def found(findings: Sequence[Finding]) -> list[str]:
     return [f"  {f.severity:<5}{f.text} ({f.code})" for f in findings]
 
 
-def changed(made: bundle.Bundle) -> list[str]:
+def serious(found: Review) -> list[Finding]:
+    """What would stop a signature, and what the service would make of the document: better known before it travels."""
+    return [f for f in found.findings if f.severity == "stop" or f.code.startswith("SERVICE-")]
+
+
+def changed(found: Review) -> list[str]:
     """The first of the changes, a line each."""
-    listed = of_bundle(made, now=datetime.now(UTC)).changes
+    listed = found.changes
     lines = [f"  {change.text}" for change in listed[:_CHANGES]]
     return lines + ([f"  and {len(listed) - _CHANGES:,} more changes"] if len(listed) > _CHANGES else [])
 
@@ -274,10 +280,12 @@ def report(
     findings: Sequence[Finding] = (),
     changes: bool = True,
 ) -> None:
-    """Say what was drafted, what changes, who must sign it, and the digest to compare."""
+    """Say what was drafted, what is against signing it, what changes, who must sign it, and the digest to compare."""
     for note in notes:
         output.narrate(f"note: {note}")
     who = made.authorities()
+    seen = of_bundle(made, now=datetime.now(UTC)) if changes else None
+    findings = [*findings, *(serious(seen) if seen else ())]
     if args.json:
         output.emit(
             {
@@ -294,7 +302,7 @@ def report(
         )
         return
     output.line(f"{printable(made.role, 80)} v{made.document.version} is drafted in {printable(str(made.path), 200)}")
-    output.line(*found(findings), *(changed(made) if changes else ()))
+    output.line(*found(findings), *(changed(seen) if seen else ()))
     for authority in who:
         output.line(f"  to sign: {authority.threshold} of the {len(authority.keys)} keys of {authority.by}")
     output.line("  digest, to be read aloud:", *output.digest_lines(made.document.digest))
