@@ -194,8 +194,24 @@ def test_the_samples_are_read_and_nothing_is_believed_that_was_not_signed(shared
             assert codes <= {"EXPIRY-PAST"}, (folder, found["role"], codes)
             assert not any(t["valid"] for t in found["thresholds"])
             assert any(t["invalid"] for t in found["thresholds"])
+        status, out, _ = run("verify", folder, "--unsigned")
+        assert status == 0, out
+        assert "holds but for signatures and expiry, which were not looked at" in out
+        assert "ok   signed" not in out
     found = tuf_on_ci.incoming(shared_data / "tuf-on-ci" / "test_repo3" / "good")
     assert {p.role for p in found.documents} == {"myrole", "oldrole", "targets"}
+
+
+def test_what_does_not_fit_does_not_hold_without_signatures_either(tmp_path: Path, shared_data: Path, run: Run) -> None:
+    """Else a folder whose documents were mixed up would hold as soon as its signatures are left out."""
+    folder = tmp_path / "metadata"
+    shutil.copytree(shared_data / "tuf-on-ci" / "delegated" / "metadata", folder)
+    targets = folder / "2.targets.json"
+    targets.write_text(targets.read_text().replace('"version": 2', '"version": 3'))
+    status, out, _ = run("verify", tmp_path, "--unsigned")
+    assert status == 1
+    assert "snapshot lists version 2" in out
+    assert run("verify", "--as-client", tmp_path, "--unsigned")[0] == 2
 
 
 def test_a_checkout_that_changed_is_not_written_to(tmp_path: Path, shared_data: Path, run: Run) -> None:

@@ -289,6 +289,11 @@ def _verify(p: argparse.ArgumentParser) -> None:
         help="with --as-client: a target that must be listed and here; repeatable (default: all that are listed)",
     )
     p.add_argument("--delegator", metavar="FILE", help="for a project's transaction (ZIP): what delegates to it")
+    p.add_argument(
+        "--unsigned",
+        action="store_true",
+        help="a repository's documents before they are signed, or with signatures taken out: all but these, and expiry",
+    )
     _layout_keys(p)
     _limit(p)
 

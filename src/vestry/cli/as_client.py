@@ -14,6 +14,10 @@ from vestry.text import printable
 
 def run(args: argparse.Namespace) -> int:
     """Walk one folder; 1 where the client refuses something."""
+    if args.unsigned:
+        raise InputRejected(
+            "no client takes what nobody signed", where="--unsigned", do="leave one out", code="E-USAGE"
+        )
     folder = Path(args.paths[0])
     if len(args.paths) != 1 or not folder.is_dir():
         raise InputRejected(

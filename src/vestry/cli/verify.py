@@ -28,13 +28,18 @@ _FORMS = frozenset(
 )
 
 
+_OF_SIGNING = frozenset({"EXPIRY-PAST", "EXPIRY-SOON", "SIGNATURE-EMPTY", "SIGNATURE-INVALID", "SIGNATURE-UNKNOWN-KEY"})
+
+
 @dataclass(frozen=True)
 class Verdict:
-    """A document's review, how it fails to fit its neighbours, and whether a newer version replaced it."""
+    """A document's review, how it fails to fit its neighbours, and whether a newer version replaced it. `unsigned` says
+    that neither signatures nor expiry count: they were taken out, or are still to come."""
 
     review: Review
     problems: tuple[str, ...] = ()
     superseded: bool = False
+    unsigned: bool = False
 
     @property
     def ok(self) -> bool:
@@ -43,7 +48,10 @@ class Verdict:
         stops = {f.code for f in self.review.findings if f.severity == "stop"}
         if self.superseded:
             stops -= _FORMS
-        return not stops and bool(tallies) and all(t.met for t in tallies) and not self.problems
+        if self.unsigned:
+            stops -= _OF_SIGNING
+        met = bool(tallies) and all(t.met or self.unsigned for t in tallies)
+        return not stops and met and not self.problems
 
     def to_dict(self) -> dict[str, object]:
         """The object of ``review --json``, with ``ok`` as verification has it."""
@@ -77,7 +85,8 @@ def run(args: argparse.Namespace) -> int:
         if many:
             met = sum(t.ok for t in told)
             output.line(f"{len(told):,} documents: {met:,} hold, {len(told) - met:,} do not")
-        output.line("holds" if ok else "DOES NOT HOLD")
+        but = " but for signatures and expiry, which were not looked at" if args.unsigned else ""
+        output.line(f"holds{but}" if ok else "DOES NOT HOLD")
     return int(ExitStatus.DONE if ok else ExitStatus.DOES_NOT_HOLD)
 
 
@@ -89,11 +98,14 @@ def _path_told(paths: Sequence[Path], args: argparse.Namespace, now: datetime, g
     if not given.keys:  # those are for layouts
         whole = len(paths) == 1 and paths[0].is_dir()
         told = verify_many.tell(
-            _files(paths), lambda k: _told(_verdict(k, now), args.json), whole=whole, limit=args.limit
+            _files(paths),
+            lambda k: _told(_verdict(k, now, unsigned=args.unsigned), args.json),
+            whole=whole,
+            limit=args.limit,
         )
         if told is not None:
             return told
-    verdicts = path_verdicts(paths, now, given, limit=args.limit, delegator=args.delegator)
+    verdicts = path_verdicts(paths, now, given, limit=args.limit, delegator=args.delegator, unsigned=args.unsigned)
     return [_told(v, args.json) for v in verdicts]
 
 
@@ -121,12 +133,14 @@ def path_verdicts(
     *,
     limit: int = repository.FILE_LIMIT,
     delegator: str | None = None,
+    unsigned: bool = False,
 ) -> list[Verdict]:
-    """Verdicts on one bundle or repository, on a project's transaction, or on files that belong together."""
+    """Verdicts on one bundle or repository, on a project's transaction, or on files that belong together. For
+    `unsigned` see `Verdict`."""
     whole = len(paths) == 1 and paths[0].is_dir()
     if whole:
         folder = bundle_folder(paths[0])
-        if folder is not None:
+        if folder is not None and not unsigned:
             opened = bundle.open_bundle(folder)
             only_layouts(given, "bundle")
             output.narrate(*decided_by(opened))
@@ -140,7 +154,7 @@ def path_verdicts(
     links = repository.chain([f for f in found if f.document.type != layout.TYPE], whole=whole)
     if links and not layouts:
         only_layouts(given, links[0].role)
-    verdicts = [_verdict(link, now) for link in links]
+    verdicts = [_verdict(link, now, unsigned=unsigned) for link in links]
     return verdicts + [Verdict(of_files(one, None, given, now=now)) for one in layouts]
 
 
@@ -181,11 +195,11 @@ def _groups(paths: Sequence[str]) -> list[list[Path]]:
     return [[p] for p in listed if p.is_dir()] + ([files] if files else [])
 
 
-def _verdict(link: Link, now: datetime) -> Verdict:
+def _verdict(link: Link, now: datetime, *, unsigned: bool = False) -> Verdict:
     # A client walks through roots that have expired since; only the last one must be valid today (TUF 5.3.10).
     when = min(now, link.document.expires - timedelta(seconds=1)) if link.superseded else now
     found = review(link.role, link.document, old=link.old, delegator=link.delegator, now=when)
-    return Verdict(found, link.problems, link.superseded)
+    return Verdict(found, link.problems, link.superseded, unsigned)
 
 
 def _lines(verdict: Verdict) -> list[str]:
@@ -193,12 +207,16 @@ def _lines(verdict: Verdict) -> list[str]:
     new = found.new
     version = f" v{new.version}" if new.version else ""
     lines = [f"{printable(found.role, 80)}{version}, expires {new.expires:%Y-%m-%d}"]
-    lines += [f"  {'ok' if t.met else 'NO':<5}signed by {t.sentence}" for t in found.tallies]
+    if verdict.unsigned:
+        lines += [f"  --   not looked at: the signatures of {t.threshold} of {t.by}" for t in found.tallies]
+    else:
+        lines += [f"  {'ok' if t.met else 'NO':<5}signed by {t.sentence}" for t in found.tallies]
     lines += [f"  NO   {printable(problem, 200)}" for problem in verdict.problems]
     if not found.tallies:
         where = "; give the keys, --key NAME=PEM" if new.type == layout.TYPE else ""
         lines.append(f"  NO   nothing here says who must sign it{where}")
     # What a root changed was decided by those who signed it; of superseded ones only the signatures matter today.
     shown = [f for f in found.findings if f.severity == "stop" or not verdict.superseded]
+    shown = [f for f in shown if not (verdict.unsigned and f.code in _OF_SIGNING)]
     lines += [f"  {f.severity:<5}{f.text}" for f in shown]
     return lines
