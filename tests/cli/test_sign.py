@@ -13,6 +13,8 @@ import pytest
 from holders import EXPIRES, holder
 
 from vestry.cli.main import main
+from vestry.cli.sign import choose
+from vestry.errors import TokenTrouble
 from vestry.media import bundle
 from vestry.metadata import drafting
 from vestry.metadata.keys import Key
@@ -167,6 +169,25 @@ def test_a_key_that_is_not_here(desk: Desk) -> None:
     assert (status, typist.typed) == (3, [])
     assert "insert your token" in err
     assert desk.sign("--key", "nobody")[0] == 2
+
+
+def test_a_module_that_fails_does_not_stand_before_the_token_that_is_here(desk: Desk) -> None:
+    """With Yubico's module installed and no reader, nobody with another device could sign; and where no key is found,
+    the failure is what is told. The failing module is a stand-in: whether a real one fails depends on the machine."""
+
+    class Failing:
+        def tokens(self) -> list[Any]:
+            raise TokenTrouble("no smart card service", code="E-MODULE-SERVICE")
+
+        def close(self) -> None:
+            """Nothing is open."""
+
+    opened, source = bundle.open_bundle(desk.bundle), SoftwareSource(desk.tokens)
+    key, _ = choose(opened, [Failing(), source], wanted="ada", serial=None)
+    assert key.keyid == desk.keys["ada"].keyid
+    with pytest.raises(TokenTrouble, match="no smart card service"):
+        choose(opened, [Failing()], wanted="ada", serial=None)
+    source.close()
 
 
 def test_a_private_key_file_is_refused(desk: Desk, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from vestry.cli import output, sources
 from vestry.cli.collect import holder
 from vestry.cli.documents import open_bundle, read_public_key
 from vestry.cli.review import decided_by, of_bundle
-from vestry.errors import ExitStatus, InputRejected, Refused, Stopped, TokenTrouble
+from vestry.errors import ExitStatus, InputRejected, Refused, Stopped, TokenTrouble, VestryError
 from vestry.machine import isolation
 from vestry.media import bundle
 from vestry.media.bundle import Bundle
@@ -51,8 +51,8 @@ def run(args: argparse.Namespace) -> int:
             do="see vestry review; this document must not be signed",
             code="E-REVIEW-STOP",
         )
-    with sources.opened(args.software, args.module) as (found, _):
-        key, token = choose(opened, found, wanted=args.key, serial=args.token)
+    with sources.opened(args.software, args.module) as (found, troubles):
+        key, token = choose(opened, found, wanted=args.key, serial=args.token, troubles=troubles)
         front.tell(f"Key {key.keyid} of {holder(opened, key.keyid) or 'an unnamed holder'}")
         front.tell(own_keys.describe(token.info))
         vouching = _certificates(token, key)
@@ -71,14 +71,20 @@ def run(args: argparse.Namespace) -> int:
 
 
 def choose(
-    opened: Bundle, found: Sequence[TokenSource], *, wanted: str | None, serial: str | None
+    opened: Bundle,
+    found: Sequence[TokenSource],
+    *,
+    wanted: str | None,
+    serial: str | None,
+    troubles: Sequence[VestryError] = (),
 ) -> tuple[Key, Token]:
-    """The one key that may sign, has not signed, and lies on a token here.
+    """The one key that may sign, has not signed, and lies on a token here. A module that fails is of concern only where
+    no other shows such a key; so are the `troubles` that there were before.
 
     Raises:
         Refused: every key found has signed already.
         InputRejected: several keys or tokens would do.
-        TokenTrouble: none is here.
+        VestryError: none is here, or the first trouble that may be why.
     """
     asked = {key.keyid: key for authority in opened.authorities() for key in authority.keys}
     candidates = [key for key in asked.values() if wanted is None or _is(key, wanted, opened.holders)]
@@ -90,18 +96,25 @@ def choose(
             code="E-KEY",
         )
     signed = {s.keyid for s in opened.signed_document().signatures}
-    here = [
-        (key, token)
-        for source in found
-        for token in source.tokens()
-        if token.info.initialised and (serial is None or token.info.serial.strip() == serial)
-        for key in _held(token, candidates)
-    ]
+    failed = list(troubles)
+    here: list[tuple[Key, Token]] = []
+    for source in found:
+        try:
+            here += [
+                (key, token)
+                for token in source.tokens()
+                if token.info.initialised and (serial is None or token.info.serial.strip() == serial)
+                for key in _held(token, candidates)
+            ]
+        except TokenTrouble as error:
+            failed.append(error)
     if not here and serial is not None and len(candidates) == 1:
         # Some devices show no key before they are unlocked; the one that was named is looked into then.
         silent = [t for s in found for t in s.tokens() if t.info.serial.strip() == serial and not t.public_keys()]
         here = [(candidates[0], t) for t in silent if t.info.pin_ready]
     left = [(key, token) for key, token in here if key.keyid not in signed]
+    if not here and failed:
+        raise failed[0]
     if not here:
         raise TokenTrouble(
             "no token here holds a key that may sign this",
