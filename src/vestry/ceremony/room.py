@@ -246,7 +246,8 @@ class Room:
             )
             if typed.strip().lower() == serial_digits(info.serial):
                 return typed.strip().lower()
-            self.tell(f"'{typed.strip()}' is not the end of serial {info.serial}. Is it the right token?", good=False)
+            # What was typed is not said again: hands that expected another line type a PIN here.
+            self.tell(f"That is not the end of serial {info.serial}. Is it the right token?", good=False)
 
     @contextmanager
     def unlocked(self, name: str, token: Token, why: str) -> Iterator[Unlocked]:
