@@ -1,8 +1,6 @@
 """Verify a ceremony's folder without Vestry: python3 standalone_verifier.py FOLDER
 
-From docs/formats.md, the standard library (3.11 on) and `cryptography` alone; `vestry replay` drafts and reviews again.
-Prints what does not hold, who sealed, the head and a verdict. Exit status: 0 it holds, 1 it does not, 2 wrong usage.
-"""
+From docs/formats.md, Python 3.11 and `cryptography` alone. Exit status: 0 it holds, 1 it does not, 2 wrong usage."""
 
 import base64
 import hashlib
@@ -10,6 +8,7 @@ import json
 import re
 import sys
 import tomllib
+from datetime import datetime
 from pathlib import Path
 
 from cryptography.hazmat.primitives import hashes
@@ -17,17 +16,16 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
 HASHES = {"256": hashes.SHA256(), "384": hashes.SHA384(), "512": hashes.SHA512(), "521": hashes.SHA512()}
-INPUTS = "online online public_key sha256|predecessor root from from_sha256|targets targets from from_sha256|"
-INPUTS += "bins bins from from_sha256|anchors attestation anchors sha256|good snapshot good good_sha256|"
-INPUTS += "now snapshot now now_sha256"
-SAID, UNSHOWN, GAPS, BROKEN = [], [], [], Exception  # whatever a forged value trips is a failure, not the end
+INPUTS = "predecessor root from|targets targets from|bins bins from|good snapshot good|now snapshot now|"
+INPUTS += "draft role draft|before role from|delegator role delegator|draft layout draft|before layout from|"
+INPUTS += "online online public_key|anchors attestation anchors"
+SAID, UNSHOWN, TOLD, GAPS, BROKEN = [], [], [], [], Exception  # whatever a forged value trips is a failure, not the end
 written = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
 
 def must(holds, what, sure=False):
-    """Note what does not hold, and go on. Where lines are withheld, only what is `sure` is a failure."""
-    (SAID if sure or not GAPS else UNSHOWN).extend(() if holds else (what,))
-    return bool(holds)
+    there = SAID if sure or not GAPS else UNSHOWN  # where lines are withheld, only what is sure is a failure
+    there += [] if holds else [f"{'FAILED' if there is SAID else 'not shown here'}: {what}"]
 
 
 def sha256(data):
@@ -35,14 +33,10 @@ def sha256(data):
 
 
 def parse(raw):
-    def strict(pairs):
-        return dict(pairs) if len(dict(pairs)) == len(pairs) else {}["a name stands twice"]
-
-    return json.loads(raw, object_pairs_hook=strict, parse_float=int)  # a fraction is refused
+    return json.loads(raw, parse_float=int, object_pairs_hook=lambda p: dict(p) if len(dict(p)) == len(p) else {}[p])
 
 
 def canonical(value):
-    """OLPC canonical JSON: sorted, no white space, UTF-8, only quotation mark and backslash escaped."""
     if isinstance(value, dict):
         return b"{" + b",".join(canonical(k) + b":" + canonical(value[k]) for k in sorted(value)) + b"}"
     if isinstance(value, list):
@@ -61,8 +55,8 @@ def public_key(key):
     return load_pem_public_key(text.encode())
 
 
-def der(public):
-    return public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+def der(key):
+    return public_key(key).public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
 def verifies(key, signature, message, headers=""):
@@ -87,7 +81,6 @@ def verifies(key, signature, message, headers=""):
 
 
 def read_transcript(raw):
-    """Events and heads by line number; None for an event that is withheld."""
     events, heads, torn = [], [bytes(32)], b""
     for line in re.findall(rb"[^\n]*\n|[^\n]+", raw):
         try:
@@ -97,12 +90,10 @@ def read_transcript(raw):
                 leaf = hashlib.sha256(b"\0" + leaf + canonical(event)).digest()
             head = hashlib.sha256(b"\1" + heads[-1] + n.to_bytes(8, "big") + leaf).digest()
             fields = {"event": event, "salt": value["salt"]} if event else {"leaf": value["leaf"]}
-            if line.decode() != written({"n": n, "head": head.hex(), **fields}) + "\n":
-                raise ValueError("not a line as a transcript writes it")
+            assert line.decode() == written({"n": n, "head": head.hex(), **fields}) + "\n"
         except BROKEN:
             torn += line
             continue
-        # The line feed that ends torn bytes belongs to the line that resumes.
         resumed = event is not None and event["what"] == "resumed"
         told = (event["with"]["torn_bytes"], event["with"]["torn_sha256"]) if resumed else (0, sha256(b""))
         must(told == (len(torn[:-1]), sha256(torn[:-1])), f"line {n}: does not tell of the bytes before it", sure=True)
@@ -114,34 +105,37 @@ def read_transcript(raw):
     return events, [head.hex() for head in heads[1:]]
 
 
-def check_key(n, fields, scheme, name):
-    public, kind = load_pem_public_key(fields["public"].encode()), scheme.split("-")[0]
-    text = public.public_bytes(Encoding.Raw, PublicFormat.Raw).hex() if kind == "ed25519" else fields["public"]
-    key = {"keytype": {"rsassa": "rsa", "ml": "ml-dsa"}.get(kind, kind), "keyval": {"public": text}, "scheme": scheme}
-    must(sha256(canonical(key | name)) == fields["keyid"], f"line {n}: the key id is not the SHA-256 of the key")
-    message = b"Vestry proof of possession, version 1\n" + bytes.fromhex(fields["challenge"])
-    must(verifies(key, bytes.fromhex(fields["proof"]), message), f"line {n}: possession is not proved")
+def key_object(pem, scheme):
+    public = load_pem_public_key(pem.encode())
+    usual = {"Ed": "ed25519", "RS": "rsassa-pss-sha256", "EC": f"ecdsa-sha2-nistp{getattr(public, 'key_size', '')}"}
+    scheme = scheme or usual[type(public).__name__[:2]]
+    kind = scheme.split("-")[0]
+    text = public.public_bytes(Encoding.Raw, PublicFormat.Raw).hex() if kind == "ed25519" else pem
+    return {"keytype": {"rsassa": "rsa", "ml": "ml-dsa"}.get(kind, kind), "keyval": {"public": text}, "scheme": scheme}
 
 
-def check_document(role, document, trusted, signed, told):
-    """Key ids, signatures and thresholds of a signed file."""
-    message = canonical(document["signed"])
-    holding = document["signed"] if role == "root" else document["signed"].get("delegations", {"keys": {}})
-    for keyid, key in holding["keys"].items():
+def parts(document):
+    if "payload" in document:
+        kind, payload = document["payloadType"], base64.b64decode(document["payload"])
+        message = b"DSSEv1 %d %s %d %s" % (len(kind), kind.encode(), len(payload), payload)
+        return message, {x["keyid"]: base64.b64decode(x["sig"]).hex() for x in document["signatures"]}
+    return canonical(document["signed"]), {x["keyid"]: x["sig"] for x in document["signatures"]}
+
+
+def check_document(role, document, trusted, above, told):
+    (message, found), signed = parts(document), document.get("signed", {})
+    for keyid, key in (signed if role == "root" else signed.get("delegations", {})).get("keys", {}).items():
         known = trusted and trusted["keys"].get(keyid) == key
         must(known or keyid == sha256(canonical(key)), f"{role}: {keyid} is not the SHA-256 of its key")
-    found = {s["keyid"]: s["sig"] for s in document["signatures"]}
     must(found == told, f"{role}: has other signatures than the transcript")
     told = found if GAPS else told
-    before = [trusted] if trusted and role == "root" else []
-    for above in (*before, signed["targets" if role == "bins" else "root"]):
-        listing = above["delegations"] if role == "bins" else above
-        entry, keys = listing["roles"], listing["keys"]
-        entry = next(r for r in entry if r["name"] == role) if role == "bins" else entry[role]
-        mine = {i: keys[i] for i in entry["keyids"]}
+    for one in above:
+        at = one if "roles" in one else one["delegations"]
+        entry = at["roles"][role] if at is one else next(r for r in at["roles"] if r["name"] == role)
+        mine = {i: at["keys"][i] for i in entry["keyids"]}
         good = [k for i, k in mine.items() if i in told and verifies(k, bytes.fromhex(told[i]), message)]
         must(len(good) == len(set(told) & set(mine)), f"{role}: a signature does not verify", sure=True)
-        found, by = len({der(public_key(k)) for k in good}), f"{above['_type']} v{above['version']}"
+        found, by = len({der(k) for k in good}), f"{one['_type']} v{one['version']}"
         must(found >= entry["threshold"], f"{role}: {found} of {entry['threshold']} of {by}")
 
 
@@ -152,75 +146,56 @@ def check_bundle(there, role, drafted, told, known):
     foreign = [n for n, digest in digests.items() if n.startswith("trusted/") and digest not in known]
     must(not foreign, f"bundles/{role}: trusts a document that is not one of this ceremony")
     must(digests == listed, f"bundles/{role}: SHA256SUMS does not fit the files")
-    files = {n: {"length": len(c), "sha256": digests[n]} for n, c in there.items() if n[:8] in ("unsigned", "trusted/")}
+    files = {n: {"length": len(c), "sha256": digests[n]} for n, c in there.items() if n[:2] in ("un", "tr", "pr")}
     must((said.get("files"), said.get("digest")) == (files, drafted["digest"]), f"bundles/{role}: bundle.json lies")
     must(digests.get(f"unsigned/{role}.json") == drafted["sha256"], f"bundles/{role}: is not what was drafted")
     must(sigs == told, f"bundles/{role}: has other signatures than the transcript")
 
 
 def check_seal(where, text, keys, theirs, wanted, head=None):
-    """A seal of the ceremony, or, with the last `head`, one added later. It names its own key, or one of `keys`."""
     envelope = parse(text)
-    payload, kind, [entry] = base64.b64decode(envelope["payload"]), envelope["payloadType"], envelope["signatures"]
-    encoded = b"DSSEv1 %d %s %d %s" % (len(kind), kind.encode(), len(payload), payload)
-    signed = base64.b64decode(entry["sig"]), encoded, entry.get("other_headers", "")
-    said = parse(payload)["predicate"]
+    (message, _), payload, [entry] = parts(envelope), base64.b64decode(envelope["payload"]), envelope["signatures"]
+    said, kind = parse(payload)["predicate"], envelope["payloadType"]
     person, own = said["person"], "key" in said
     key = said["key"] if own else keys[entry["keyid"]]
     whole = set(envelope) == {"payload", "payloadType", "signatures"} and kind == "application/vnd.in-toto+json"
     whole = whole and set(entry) <= {"keyid", "sig", "other_headers"} and type(said["agree"]) is bool
     whole = whole and payload == (written(parse(payload)).encode() if own else canonical(parse(payload)))
     must(whole, f"{where}: is not written as a seal is", sure=True)
-    must(verifies(key, *signed), f"{where}: the seal's signature does not hold", sure=True)
+    holds = verifies(key, base64.b64decode(entry["sig"]), message, entry.get("other_headers", ""))
+    must(holds, f"{where}: the seal's signature does not hold", sure=True)
     named = head in (None, own and said["transcript"]["head"]) and (not own or entry["keyid"] == sha256(canonical(key)))
     must(named, f"{where}: names another head or another key", sure=True)
     must(wanted and parse(payload) == wanted(said), f"{where}: the seal says something else than the transcript")
     must(said["agree"] or said["reason"].strip(), f"{where}: does not agree, and gives no reason", sure=True)
-    others = [p for p, held in theirs.items() if der(public_key(key)) in held]
+    others = [p for p, held in theirs.items() if der(key) in held]
     known, free = person in others, head and not theirs.get(person) and not others
     must(known or free, f"{where}: the seal is not by a key of that person", sure=bool(head))
     says = "agrees" if said["agree"] else f"does not agree: {said['reason']}"
     return person, says if known else f"{says} (that the key is theirs, nothing here says)"
 
 
-def verify(disk):
-    """Check all files, by name; gives the last head, and what each person sealed."""
-    events, heads = read_transcript(disk["transcript.jsonl"])
-    digests, theirs, wanted, seals = {}, {}, None, []
-    try:
-        if must(events and events[0] and events[0]["what"] == "opened", "line 0 is not 'opened', or is withheld"):
-            theirs, wanted = check_ceremony(disk, events, heads, digests, seals)
-    except BROKEN as error:
-        must(False, f"cannot be read on: {error!r}")
-    for name in sorted(n for n in disk if n.startswith("seals/") and n not in digests):
-        try:
-            seals.append(check_seal(name, disk[name], {}, theirs, wanted, heads[-1]))
-        except BROKEN as error:
-            must(False, f"{name}: is not a seal of this transcript: {error!r}", sure=True)
-    return heads[-1] if heads else "", seals
-
-
 def check_ceremony(disk, events, heads, digests, seals):
-    """All that line 0 is needed for; finds digests by file, and gives what seals are held against."""
     opened, inputs, theirs = events[0]["with"], events[0]["with"]["inputs"], {}
     script = tomllib.loads(opened["script"])
-    known = opened["format"] == 1 and opened["rehearsal"] == script["ceremony"].get("rehearsal", False)
-    must(known, "line 0: another format, or rehearsal or not?")
+    must((opened["format"], opened["rehearsal"]) == (1, script["ceremony"].get("rehearsal", False)), "line 0: format?")
     digests["script.toml"] = sha256(opened["script"].encode())
     must(digests["script.toml"] == opened["script_sha256"], "line 0: the script has another digest")
-    pins = [(n, script.get(table, {}), path, pin) for n, table, path, pin in map(str.split, INPUTS.split("|"))]
-    pins += [(f"sealing key of {person['name']}", person, "key", "key_sha256") for person in script["people"]]
-    for name, table, path, pin in (x for x in pins if x[2] in x[1]):
-        text = inputs.get(name, "")
+    pins = [(name, script.get(table, {}), path) for name, table, path in map(str.split, INPUTS.split("|"))]
+    pins += [(f"sealing key of {person['name']}", person, "key") for person in script["people"]]
+    pins += [(f"key {key['name']}", key, "public_key") for key in script["keys"]]
+    for name, table, path in (x for x in pins if x[2] in x[1]):
+        text, pin = inputs.get(name, ""), "sha256" if path in ("public_key", "anchors") else f"{path}_sha256"
         digests[f"inputs/{Path(table[path]).name}"] = sha256(text.encode())
         must(sha256(text.encode()) == table[pin].lower(), f"line 0: the input '{name}' is not the one that is pinned")
         if path == "key":
-            own = load_pem_public_key(text.encode()) if "-----BEGIN" in text else public_key(parse(text))
-            theirs[table["name"]] = {der(own)}
-    made, told, drafted, files, software, head, sealed = {}, {}, {}, {}, {}, "", []
+            theirs[table["name"]] = {der(key_object(text, "") if "BEGIN" in text else parse(text))}
+    made, told, drafted, files, software, head, sealed, own, before = {}, {}, {}, {}, {}, "", [], {}, None
+    for spec in (k for k in script["keys"] if "public_key" in k):
+        made[spec["name"]] = sha256(canonical(key := key_object(inputs[f"key {spec['name']}"], spec.get("scheme"))))
+        own[made[spec["name"]]] = key
 
     def wanted(said):
-        """What a seal must say where its signer says this much."""
         predicate = {k: said[k] for k in ("person", "agree", "reason", "key") if k in said}
         predicate |= {"ceremony": script["ceremony"]["title"], "script": {"sha256": opened["script_sha256"]}}
         predicate |= {"rehearsal": opened["rehearsal"], "software": software, "transcript": {"head": head}}
@@ -228,51 +203,67 @@ def check_ceremony(disk, events, heads, digests, seals):
         kinds = {"_type": "https://in-toto.io/Statement/v1", "predicateType": "urn:vestry:ceremony-seal:1"}
         return {**kinds, "subject": about, "predicate": predicate}
 
-    for n, what, fields in ((n, event["what"], event["with"]) for n, event in enumerate(events) if event):
+    for n, event in ((n, event) for n, event in enumerate(events) if event):
+        what, fields, resumed = event["what"], event["with"], event["what"] == "resumed"
         must((what == "opened") == (n == 0), f"line {n}: 'opened' stands here")
+        clocks = datetime.fromisoformat(event["at"]).timestamp(), event["mono"] / 1e9
+        passed, ran = (now - then for now, then in zip(clocks, before if n and events[n - 1] else clocks, strict=True))
+        must(resumed or ran >= 0, f"line {n}: the monotonic clock runs backwards", sure=True)
+        jumped, before = passed < -5 if resumed else abs(passed - ran) > 5, clocks
+        TOLD.extend([f"told: line {n}: the clock was set, or the machine slept"] if jumped else [])
         intent = events[fields.get("intent", 0)] or {"what": "_intended"}  # a withheld one may be it
         fits = intent["what"].endswith("_intended") and fields.get("intent", 0) < n
         must("intent" not in fields or fits, f"line {n}: a result without its intent")
-        if what in ("opened", "resumed"):
+        files |= fields["files"] if what == "verified" else {}
+        head = heads[n] if what == "seal_opened" else head
+        must(what != "seal_opened" or fields["subjects"] == files, f"line {n}: the seal is not about the signed files")
+        drafted |= {fields["role"]: fields} if what == "drafted" else {}
+        if "software" in fields:
             software = {"name": fields["software"], "sha256": fields["software_sha256"]}
-        elif what in ("key_generated", "key_taken"):
-            scheme, holder = next((k["scheme"], k["holder"]) for k in script["keys"] if k["name"] == fields["key"])
-            check_key(n, fields, scheme, {"x-rstuf-key-name": holder} if "rstuf" in script else {})
-            made[fields["key"]] = fields["keyid"]
-        elif what == "drafted":
-            drafted[fields["role"]] = fields
+        if what in ("key_generated", "key_taken"):
+            spec = next(k for k in script["keys"] if k["name"] == fields["key"])
+            name = {"x-rstuf-key-name": spec["holder"]} if "rstuf" in script else {}
+            key = key_object(fields["public"], spec["scheme"]) | name
+            must(sha256(canonical(key)) == fields["keyid"], f"line {n}: the key id is not the SHA-256 of the key")
+            message = b"Vestry proof of possession, version 1\n" + bytes.fromhex(fields["challenge"])
+            must(verifies(key, bytes.fromhex(fields["proof"]), message), f"line {n}: possession is not proved")
+            made[fields["key"]], own[fields["keyid"]] = fields["keyid"], key
         elif what in ("signature_added", "signature_imported"):
             told.setdefault(fields["role"], {})[fields["keyid"]] = fields["sig"]
-        elif what == "verified":
-            files |= fields["files"]
-        elif what == "seal_opened":
-            head = heads[n]
-            must(fields["subjects"] == files, f"line {n}: the seal is not about the signed files")
+        elif what == "exported":
+            folder = Path(fields["to"].partition(" on ")[0]).name
+            digests |= {f"{folder}/{x}": d for x, d in fields["files"].items() if f"{folder}/{x}" in disk}
+            digests |= {f"signed/{x[9:]}": d for x, d in fields["files"].items() if x.startswith("metadata/")}
         elif what == "sealed":
             said = parse(base64.b64decode(parse(fields["envelope"])["payload"]))["predicate"]
-            sealed.append((n, fields, wanted({k: v for k, v in said.items() if k == "key"} | fields)))
+            sealed.append((n, fields, wanted(said | fields)))
             name = re.sub("[^A-Za-z0-9]+", "-", fields["person"]).strip("-").lower() or "person"
             digests[f"seals/{name}.json"] = sha256(fields["envelope"].encode())
-    head, documents = heads[-1], {n.split(".")[1]: parse(disk[f"signed/{n}"]) for n in files}
-    signed = {role: document["signed"] for role, document in documents.items()}
+    head, known = heads[-1], {*files.values(), *(sha256(text.encode()) for text in inputs.values())}
+    documents = {n.removesuffix(".json").partition(".")[2]: parse(disk[f"signed/{n}"]) for n in files}
+    signed = {role: document["signed"] for role, document in documents.items() if "signed" in document}
     trusted = parse(inputs["predecessor"])["signed"] if "predecessor" in inputs else None
-    known = {*files.values(), sha256(inputs.get("predecessor", "").encode())}
     for role, fields in drafted.items():
         there = {n.split("/", 2)[2]: c for n, c in disk.items() if n.startswith(f"bundles/{role}/")}
         check_bundle(there, role, fields, told.get(role, {}), known)
+    entry = {"keyids": [*own], "threshold": script.get("layout", {}).get("threshold")}
+    given = {"_type": "script", "version": "", "keys": own, "roles": {"layout": entry}} if "layout" in script else None
+    given = parse(inputs["delegator"])["signed"] if "role" in script else given
     for role, document in documents.items():
-        same = drafted.get(role, {}).get("digest") == sha256(canonical(signed[role]))
+        same = drafted.get(role, {}).get("digest") == sha256(parts(document)[0])
         must(same, f"{role}: not the document that was drafted")
-        check_document(role, document, trusted, signed, told.get(role, {}))
-    named = {i for d in signed.values() for i in {**d.get("keys", {}), **d.get("delegations", {}).get("keys", {})}}
-    must(not documents or set(made.values()) <= named, "a key that was made is named by no signed document")
-    keys = {**(trusted or {"keys": {}})["keys"], **signed.get("root", {"keys": {}})["keys"]}
-    for spec in (k for k in script["keys"] if "root" in k["roles"]):
+        above = [given or signed["targets" if role == "bins" else "root"], *([trusted] if role == "root" else [])]
+        check_document(role, document, trusted, [x for x in above if x], told.get(role, {}))
+    holding = [x for d in (given, trusted, *signed.values()) if d for x in (d, d.get("delegations", {}))]
+    keys = {i: k for d in holding for i, k in d.get("keys", {}).items()}
+    must(not documents or set(made.values()) <= set(keys), "a key that was made is named by no signed document")
+    sealing = script["role"]["name"] if "role" in script else "layout" if given else "root"
+    for spec in (k for k in script["keys"] if sealing in k["roles"]):
         keyid = made.get(spec["name"], spec.get("keyid", "none"))
-        theirs.setdefault(spec["holder"], set()).update(der(public_key(keys[i])) for i in keys if i.startswith(keyid))
+        theirs.setdefault(spec["holder"], set()).update(der(keys[i]) for i in keys if i.startswith(keyid))
     for n, fields, expected in sealed:
         seals.append(check_seal(f"line {n}", fields["envelope"], keys, theirs, lambda _, p=expected: p))
-    for name, digest in {**digests, **{f"signed/{n}": d for n, d in files.items()}}.items():
+    for name, digest in (*digests.items(), *((f"signed/{n}", d) for n, d in files.items())):
         must(sha256(disk.get(name, b"")) == digest, f"{name}: is missing, or another file", sure=name in disk)
     more = sorted(n for n in disk if n.startswith("signed/") and n.removeprefix("signed/") not in files)
     must(not more, f"files that the transcript does not know: {more}", sure=True)
@@ -282,16 +273,23 @@ def check_ceremony(disk, events, heads, digests, seals):
 def main(argv):
     if len(argv) != 1:
         return print(__doc__.splitlines()[0], file=sys.stderr) or 2
-    head, seals, files = "", [], (p for p in Path(argv[0]).rglob("*") if p.is_file())
+    disk = {p.relative_to(argv[0]).as_posix(): p.read_bytes() for p in Path(argv[0]).rglob("*") if p.is_file()}
+    heads, digests, theirs, wanted, seals = [], {}, {}, None, []
     try:
-        head, seals = verify({p.relative_to(argv[0]).as_posix(): p.read_bytes() for p in files})
+        events, heads = read_transcript(disk["transcript.jsonl"])
+        must(shown := events and events[0] and events[0]["what"] == "opened", "line 0 is not 'opened', or is withheld")
+        theirs, wanted = check_ceremony(disk, events, heads, digests, seals) if shown else (theirs, wanted)
     except BROKEN as error:
-        must(False, f"cannot be read on: {error!r}", sure=True)
-    told = [*(f"FAILED: {x}" for x in SAID), *(f"not shown here: {x}" for x in UNSHOWN)]
-    told += [*(f"sealed: {person} {said}" for person, said in seals), f"withheld: {len(GAPS)} lines", f"head: {head}"]
+        must(False, f"cannot be read on: {error!r}")
+    for name in sorted(n for n in disk if n.startswith("seals/") and n not in digests):
+        try:
+            seals.append(check_seal(name, disk[name], {}, theirs, wanted, heads[-1]))
+        except BROKEN as error:
+            must(False, f"{name}: is not a seal of this transcript: {error!r}", sure=True)
+    told = [*SAID, *UNSHOWN, *TOLD, *(f"sealed: {person} {said}" for person, said in seals)]
     holds = f"holds{' as far as it shows' if GAPS else ''}, {len(seals)} sealed it"
-    told += [f"verdict: {'does not hold' if SAID else holds}"]
-    print(*(ascii(line)[1:-1] for line in told), sep="\n")
+    told += [f"withheld: {len(GAPS)} lines", f"head: {heads[-1] if heads else ''}"]
+    print(*(ascii(line)[1:-1] for line in [*told, f"verdict: {'does not hold' if SAID else holds}"]), sep="\n")
     return 1 if SAID else 0
 
 

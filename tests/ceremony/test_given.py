@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import runpy
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -64,7 +65,20 @@ def conducted(path: Path, tokens: Path) -> Path:
     steps = list(replay(transcript.read(path.parent / "c" / "transcript.jsonl")))
     assert [(s.recorded.n, s.why) for s in steps if s.verdict == "failed"] == []
     assert all(f.verdict == "recomputed" for f in compare_files(steps[-1].state, path.parent / "c"))
+    _verified_alone(path.parent / "c")
     return path.parent / "c"
+
+
+def _verified_alone(folder: Path) -> None:
+    """By whoever has the formats' description alone; and a signature taken from the signed file is missed."""
+    verifier = str(Path(__file__).parent.parent / "standalone_verifier.py")
+    assert runpy.run_path(verifier)["main"]([str(folder)]) == 0
+    (signed,) = (folder / "signed").iterdir()
+    whole = signed.read_bytes()
+    document = json.loads(whole)
+    signed.write_text(json.dumps({**document, "signatures": document["signatures"][1:]}))
+    assert runpy.run_path(verifier)["main"]([str(folder)]) == 1
+    signed.write_bytes(whole)
 
 
 def release(version: int, *paths: str) -> bytes:

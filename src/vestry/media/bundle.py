@@ -25,7 +25,7 @@ from vestry.errors import InputRejected, NotTrusted, Refused
 from vestry.media import description, drives, entries, evidence, fitting, names, signatures, standing
 from vestry.media.aside import SetAside
 from vestry.media.description import Description
-from vestry.metadata import document, intake
+from vestry.metadata import document, intake, layout
 from vestry.metadata.document import Document, Signature
 from vestry.metadata.services import Service
 from vestry.metadata.thresholds import Authority, Tally, holds, tally
@@ -118,7 +118,7 @@ def files(
     certificates: Mapping[str, str] | None = None,
 ) -> Mapping[str, bytes]:
     """All files of a bundle of `signed` by name, ``SHA256SUMS`` included. Pure: same input, same bytes."""
-    unsigned = signed.with_signatures(()) if signed.signatures else signed
+    unsigned = layout.with_signatures(signed, ()) if signed.signatures else signed
     fixed = {f"unsigned/{names.safe_part(role)}.json": unsigned.raw}
     if trusted is not None:
         fixed[_trusted_name(trusted)] = trusted.raw
