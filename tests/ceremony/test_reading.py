@@ -197,6 +197,7 @@ BAD: list[tuple[str, str, str, tuple[str, ...]]] = [
     ("[root]", "[[root]]", "[[root]]", ("not one table", "[root]")),
     ("date = 2026-11-23", 'date = "23.11.2026"', "23.11.2026", ("not a day", "2026-11-23")),
     ("date = 2026-11-23", 'date = "2026-02-30"', "2026-02-30", ("not in the calendar",)),
+    ("date = 2026-11-23", 'next = "in a year"', "in a year", ("next", "not a day")),
     ("date = 2026-11-23", "date = 2026-11-23T09:00:00Z", "T09", ("not a day",)),
     ("date = 2026-11-23", "date = 2026-02-30", "2026-02-30", ("not TOML",)),
     ("date = 2026-11-23", 'rehearsal = "yes"', '"yes"', ("rehearsal is text, not true or false",)),

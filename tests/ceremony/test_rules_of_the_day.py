@@ -11,6 +11,7 @@ from people import People
 from vestry import __version__
 from vestry.ceremony import conductor, rehearsal, transcript
 from vestry.ceremony import events as e
+from vestry.ceremony.decide import read_review
 from vestry.ceremony.replay import ReplayStep, replay
 from vestry.metadata import rulebook
 from vestry.metadata.findings import CODES
@@ -92,6 +93,17 @@ def test_the_clock_of_today_is_told_and_fails_nothing(records: tuple[e.Recorded,
     assert told.verdict == "recomputed"
     assert "today's rules would add EXPIRY-PAST expires" in told.why
     assert all(s.verdict != "failed" for s in replay(records, now="2099-01-01T00:00:00Z"))
+
+
+def test_a_review_in_the_room_looks_ahead_to_all_that_is_drafted(records: tuple[e.Recorded, ...]) -> None:
+    """What expires before people meet again would be found out when it has."""
+    told = review_of(replay(records))
+    assert told.state is not None
+    script = replace(told.state.script, next="2030-01-02")
+    seen = read_review(replace(told.state, script=script), "root", told.recorded.at)
+    assert seen.ahead is not None
+    assert {x.role for x in seen.ahead.expiries if x.before_next} == {"root", "targets", "bins"}
+    assert "before the next ceremony on 2030-01-02" in seen.ahead.sentences[-1]
 
 
 def test_the_first_rules_hold_for_every_release() -> None:

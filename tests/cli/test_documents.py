@@ -14,7 +14,7 @@ from holders import Holder, first_root, holder, next_root, signed
 
 from vestry.cli.main import main
 from vestry.media import bundle, drives
-from vestry.metadata import document
+from vestry.metadata import document, drafting
 from vestry.metadata.document import Document
 
 YEAR = "365d"
@@ -344,7 +344,7 @@ def test_review_of_two_files(vestry: Verbs, chain: tuple[Document, Document], tm
     }  # fmt: skip
     assert found["sha256"] == document.read(chain[1].raw, where="test").digest
     assert "root" in vestry("review", one, two)
-    vestry("review", one, two, two, status=2)
+    vestry("review", one, two, two, status=1)
 
 
 @pytest.mark.parametrize("verb", ["review", "sign", "verify", "collect", "export", "import"])
@@ -397,3 +397,29 @@ def test_verify_counts_where_very_many_hold(
         path.write_bytes(one.raw)
     monkeypatch.setattr("vestry.cli.verify._MANY", 1)
     assert "2 documents: 2 hold, 0 do not" in vestry("verify", *files)
+
+
+def test_a_review_looks_ahead_as_far_as_it_is_shown(
+    vestry: Verbs, chain: tuple[Document, Document], people: list[Holder], tmp_path: Path
+) -> None:
+    """Which clients are left behind, and what expires before people meet again, no document says of itself."""
+    third = next_root(chain[1], people[1:5], 3)
+    for doc in (*chain, third):
+        (tmp_path / f"{doc.version}.root.json").write_bytes(doc.raw)
+    files = [tmp_path / f"{n}.root.json" for n in (1, 2, 3)]
+    leads = vestry.json("review", *files)["look_ahead"]["leads"]
+    assert [(x["version"], x["leads"]) for x in leads] == [(2, True), (1, True)]
+    assert [x["version"] for x in vestry.json("review", *files[1:])["look_ahead"]["leads"]] == [2]
+    raw = drafting.targets_with_bins(version=7, expires=third.expires, bins_threshold=1, bins_keys=[people[0].key])
+    (tmp_path / "7.bins.json").write_bytes(raw)
+    day = f"{third.expires.year + 1}-01-02"
+    ahead = vestry.json("review", files[2], "--beside", tmp_path / "7.bins.json", "--next", day)["look_ahead"]
+    assert ahead["next_ceremony"] == f"{day}T00:00:00Z"
+    assert {(x["role"], x["version"], x["before_next_ceremony"]) for x in ahead["expiries"]} == {
+        ("bins", 7, True),
+        ("root", 3, True),
+    }
+    for wrong in (["--next", "2027-02-30"], ["--next", "soon"], ["--beside", files[0]] * 2):
+        vestry("review", files[2], *wrong, status=2)
+    vestry("review", tmp_path / "7.bins.json", *files[1:], status=2)
+    assert "only roots lead" in vestry.err

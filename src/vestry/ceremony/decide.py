@@ -71,6 +71,8 @@ def read_review(state: State, role: str, at: str, *, today: bool = False) -> Rev
         now=datetime.fromisoformat(at),
         known=lambda keyid: names.get(keyid, ""),
         policy=state.script.policy,
+        others={name: made for name, made in state.documents.items() if name != role},
+        next_ceremony=datetime.fromisoformat(f"{state.script.next}T00:00:00Z") if state.script.next else None,
         as_of=None if today else release(state.software),
     )
 

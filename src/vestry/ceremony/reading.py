@@ -221,7 +221,7 @@ def _no_secrets(source: Source) -> None:
 def _script(source: Source, data: Mapping[str, Any], text: str, sha256: str) -> s.Script:
     head = table(source, data, "ceremony", 'title, kind ("root" or "rotation") and repository')
     assert head is not None
-    head.only(("title", "kind", "repository", "date", "rehearsal", "exceptions", "clock_bound"))
+    head.only(("title", "kind", "repository", "date", "next", "rehearsal", "exceptions", "clock_bound"))
     title = head.text("title", "Root key ceremony")
     kind = cast("s.Kind", head.choice("kind", KINDS))
     for name, kinds in _OF_KINDS.items():
@@ -229,7 +229,7 @@ def _script(source: Source, data: Mapping[str, Any], text: str, sha256: str) -> 
             do = f'leave it out, or write kind = "{kinds[0]}"'
             source.bad((name,), f"[{name}] has no place in a ceremony of the kind {quoted(kind)}", do)
     repository = head.text("repository", "pypi.org")
-    day, rehearsal = _date(head), head.yes("rehearsal")
+    day, following, rehearsal = _date(head, "date"), _date(head, "next"), head.yes("rehearsal")
     people = _people(source, data)
     exceptions = _exceptions(head, len(people))
     clock_bound = head.number("clock_bound", 1, 86400, _CLOCK_BOUND, default=_CLOCK_BOUND)
@@ -262,6 +262,7 @@ def _script(source: Source, data: Mapping[str, Any], text: str, sha256: str) -> 
         snapshots=_snapshots(source, data),
         policy=read_policy(source, data, len(people), "rstuf" if rstuf else ""),
         date=day,
+        next=following,
         rehearsal=rehearsal,
         exceptions=exceptions,
         clock_bound=clock_bound,
@@ -279,17 +280,17 @@ def _script(source: Source, data: Mapping[str, Any], text: str, sha256: str) -> 
     return replace(read_script, steps=read_steps(tables(source, data, "steps"), names, source))
 
 
-def _date(head: Table) -> str:
-    value = head.values.get("date", "")
+def _date(head: Table, name: str) -> str:
+    value = head.values.get(name, "")
     if type(value) is date:
         return value.isoformat()
     if type(value) is str and re.fullmatch(r"\d{4}-\d\d-\d\d", value, re.ASCII):
         try:
             return date.fromisoformat(value).isoformat()
         except ValueError:
-            head.bad("date", f"date {quoted(value)} is not in the calendar", "write date = 2026-11-23")
-    if head.has("date"):
-        head.bad("date", f"date {quoted(value)} is not a day", "write date = 2026-11-23")
+            head.bad(name, f"{name} {quoted(value)} is not in the calendar", f"write {name} = 2026-11-23")
+    if head.has(name):
+        head.bad(name, f"{name} {quoted(value)} is not a day", f"write {name} = 2026-11-23")
     return ""
 
 

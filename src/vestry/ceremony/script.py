@@ -254,10 +254,10 @@ class SealStep(Step):
 @dataclass(frozen=True)
 class Script:
     """A whole script. `text` is the file as read, `sha256` its digest; `date` is ``YYYY-MM-DD`` or empty (then the
-    day the transcript is opened counts). `snapshots` are the last good one and the one now. `rehearsal` scripts are
-    for practice and mark their documents so. `exceptions` is how many people must agree before a step is skipped or
-    repeated (0: no step ever is); `clock_bound` how many seconds a watch may differ from the machine's clock before
-    drafting stops."""
+    day the transcript is opened counts), and so is `next`, the day of the next ceremony. `snapshots` are the last good
+    one and the one now. `rehearsal` scripts are for practice and mark their documents so. `exceptions` is how many
+    people must agree before a step is skipped or repeated (0: no step ever is); `clock_bound` how many seconds a watch
+    may differ from the machine's clock before drafting stops."""
 
     title: str
     kind: Kind
@@ -278,6 +278,7 @@ class Script:
     snapshots: tuple[Input, ...] = ()
     policy: Policy = DEFAULT
     date: str = ""
+    next: str = ""
     rehearsal: bool = False
     exceptions: int = 2
     clock_bound: int = 120

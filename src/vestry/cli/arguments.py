@@ -207,11 +207,15 @@ def _limit(p: argparse.ArgumentParser) -> None:
 
 
 def _review(p: argparse.ArgumentParser) -> None:
-    p.add_argument("documents", nargs="+", metavar="BUNDLE | [OLD] NEW", help="a bundle, or files of metadata")
+    p.add_argument("documents", nargs="+", metavar="BUNDLE | [[OLDER ...] OLD] NEW", help="a bundle, or metadata")
     _layout_keys(p)
     p.add_argument(
         "--delegator", metavar="FILE", help="the root or targets that says who signs it; verifies signatures"
     )
+    p.add_argument(
+        "--beside", metavar="FILE", action="append", default=[], help="a document whose expiry is looked ahead to"
+    )
+    p.add_argument("--next", metavar="DATE", help="the day of the next ceremony, to look ahead to")
     p.add_argument("--html", metavar="FILE", help="write the review as one page to print, too")
     _limit(p)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import gc
 import os
-import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from vestry.cli import output
+from vestry.cli.around import ALONE, Around, around, role_of
 from vestry.cli.documents import GivenKeys, given_keys, read_for_review
 from vestry.cli.run import screen_here
 from vestry.errors import ExitStatus, InputRejected
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     return int(ExitStatus.DONE if found.ok else ExitStatus.DOES_NOT_HOLD)
 
 
-def of_bundle(opened: Bundle, *, now: datetime) -> Review:
+def of_bundle(opened: Bundle, *, now: datetime, beside: Around = ALONE) -> Review:
     """The review of a bundle's document with the signatures that came with it."""
     is_root = opened.role == "root"
     return review(
@@ -61,6 +61,9 @@ def of_bundle(opened: Bundle, *, now: datetime) -> Review:
         now=now,
         known=lambda keyid: opened.holders.get(keyid, ""),
         policy=replace(DEFAULT, service=opened.service),
+        history=beside.history,
+        others=beside.others,
+        next_ceremony=beside.next_ceremony,
     )
 
 
@@ -93,21 +96,19 @@ def width() -> int:
 
 def _review(args: argparse.Namespace, given: GivenKeys) -> tuple[Review, list[str]]:
     """The review, and what its reader must know beside it."""
-    paths, limit, now = args.documents, args.limit, datetime.now(UTC)
+    limit, now = args.limit, datetime.now(UTC)
+    older, paths = args.documents[:-2], args.documents[-2:]
+    beside = around(args, older)
     if len(paths) == 1:
         folder = bundle_folder(Path(paths[0]))
         if folder is not None or Path(paths[0]).is_dir():
             opened = bundle.open_bundle(folder or Path(paths[0]))
             only_layouts(given, "bundle")
-            return of_bundle(opened, now=now), decided_by(opened)
+            return of_bundle(opened, now=now, beside=beside), decided_by(opened)
         if args.delegator:
             new = read_for_review(Path(paths[0]), limit=limit)
-            return _delegated(Path(paths[0]), new, None, Path(args.delegator), limit, now), []
-        return of_files(read_for_review(Path(paths[0]), limit=limit), None, given, now=now), []
-    if len(paths) > 2:
-        raise InputRejected(
-            "review takes a bundle, one document, or an old and a new one", where="review", code="E-USAGE"
-        )
+            return _delegated(Path(paths[0]), new, None, Path(args.delegator), limit, now, beside), []
+        return of_files(read_for_review(Path(paths[0]), limit=limit), None, given, now=now, beside=beside), []
     old = read_for_review(Path(paths[0]), limit=limit)
     new = read_for_review(Path(paths[1]), limit=limit, before=old)
     if old.type != new.type:
@@ -118,14 +119,16 @@ def _review(args: argparse.Namespace, given: GivenKeys) -> tuple[Review, list[st
             code="E-USAGE",
         )
     if args.delegator:
-        return _delegated(Path(paths[1]), new, old, Path(args.delegator), limit, now), []
-    return of_files(new, old, given, now=now), []
+        return _delegated(Path(paths[1]), new, old, Path(args.delegator), limit, now, beside), []
+    return of_files(new, old, given, now=now, beside=beside), []
 
 
-def _delegated(path: Path, new: Document, old: Document | None, above: Path, limit: int, now: datetime) -> Review:
+def _delegated(
+    path: Path, new: Document, old: Document | None, above: Path, limit: int, now: datetime, beside: Around
+) -> Review:
     """The review of a document whose delegator is at hand. A file does not say what role it is of: its name does."""
     delegator = read_for_review(above, limit=limit)
-    role = re.sub(r"^[0-9]+\.", "", path.name.removesuffix(".json"))
+    role = role_of(path)
     if role_entry(delegator, role) is None:
         raise InputRejected(
             f"{printable(delegator.type)} v{delegator.version} names no role '{printable(role, 80)}'",
@@ -133,14 +136,30 @@ def _delegated(path: Path, new: Document, old: Document | None, above: Path, lim
             do="call the file as its role, such as 7.claimed.json, and name the document that delegates to it",
             code="E-USAGE",
         )
-    return review(role, new, old=old, delegator=delegator, now=now)
+    return review(
+        role,
+        new,
+        old=old,
+        delegator=delegator,
+        now=now,
+        others=beside.others,
+        next_ceremony=beside.next_ceremony,
+    )
 
 
-def of_files(new: Document, old: Document | None, given: GivenKeys, *, now: datetime) -> Review:
+def of_files(new: Document, old: Document | None, given: GivenKeys, *, now: datetime, beside: Around = ALONE) -> Review:
     """The review of a document that came as a file; for a layout, with the keys that must sign it."""
     if new.type != layout.TYPE:
         only_layouts(given, new.type)
-        return review(new.type, new, old=old, now=now)
+        return review(
+            new.type,
+            new,
+            old=old,
+            now=now,
+            history=beside.history,
+            others=beside.others,
+            next_ceremony=beside.next_ceremony,
+        )
     return review(new.type, new, old=old, now=now, known=given.known(new, old), signers=given.signers(new))
 
 

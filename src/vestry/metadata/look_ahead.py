@@ -294,6 +294,7 @@ def _expiries(
     next_ceremony: datetime | None,
 ) -> tuple[tuple[Expiry, ...], datetime]:
     above = {delegator.type if delegator.type == "root" else "its delegator": delegator} if delegator else {}
+    others = {name: d for name, d in others.items() if d is not delegator}
     listed = {**others, **above, role: new}
     roots = [d.expires for d in listed.values() if d.type == "root"]
     following = next_ceremony or (max(roots) if roots else new.expires)
