@@ -221,7 +221,7 @@ def of_files(found: Mapping[str, bytes], path: Path, *, known: Sequence[Document
         certificates={Path(n).stem: evidence.parse(found[n], where=_show(path / n)) for n in vouching},
     )
     fitting.check(bundle.role, new, old, before, where=_show(path))
-    _check_sums(bundle, found)
+    _check_sums(bundle, found, said)
     return bundle
 
 
@@ -353,8 +353,9 @@ def _signatures(found: Mapping[str, bytes], path: Path) -> tuple[Signature, ...]
     return tuple(signatures.parse(found[n], Path(n).stem, where=_show(path / n)) for n in names_)
 
 
-def _check_sums(bundle: Bundle, found: Mapping[str, bytes]) -> None:
-    """Hold SHA256SUMS against the files. A signature may be newer than the sums: if it verifies, it needs none."""
+def _check_sums(bundle: Bundle, found: Mapping[str, bytes], said: Description) -> None:
+    """Hold SHA256SUMS against the files, of which the documents are what `said` has of them. A signature may be newer
+    than the sums: if it verifies, it needs none."""
     path = bundle.path / drives.SUMS
     listed: dict[str, str] = {}
     for line in found[drives.SUMS].decode("ascii", "replace").splitlines():
@@ -369,7 +370,8 @@ def _check_sums(bundle: Bundle, found: Mapping[str, bytes]) -> None:
     for name, digest in listed.items():
         if name not in found or name == drives.SUMS:
             raise _bad(path, f"it lists {printable(name, 120)}, which is not there", code="E-BUNDLE-PART")
-        if hashlib.sha256(found[name]).hexdigest() == digest:
+        actual = said.files[name][1] if name in said.files else hashlib.sha256(found[name]).hexdigest()
+        if actual == digest:
             continue
         held = [s for s in bundle.signatures if signatures.name(s.keyid) == name]
         if not held or problem(who, held[0], bundle.document):

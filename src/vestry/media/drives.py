@@ -41,7 +41,14 @@ _REASONS = {
 
 def sums(files: Mapping[str, bytes]) -> bytes:
     """The content of a ``SHA256SUMS`` over `files`, in the format of sha256sum(1), sorted by name."""
-    digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items() if name != SUMS}
+    return _listing(_digests(files))
+
+
+def _digests(files: Mapping[str, bytes]) -> dict[str, str]:
+    return {name: hashlib.sha256(data).hexdigest() for name, data in files.items() if name != SUMS}
+
+
+def _listing(digests: Mapping[str, str]) -> bytes:
     return "".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items())).encode()
 
 
@@ -62,7 +69,8 @@ def export(files: Mapping[str, bytes], to: Path) -> Mapping[str, str]:
     names.check(files)
     if any(name.split("/")[0] == SUMS and name != SUMS for name in files):
         raise InputRejected(f"{SUMS} is a file, not a folder", where=printable(str(to)), code="E-NAME")
-    listing = files.get(SUMS) or sums(files)
+    wanted = _digests(files)
+    listing = files.get(SUMS) or _listing(wanted)
     with _translated(to):
         to.mkdir(parents=True, exist_ok=True)
         _room_for({**files, SUMS: listing}, to)
@@ -73,16 +81,18 @@ def export(files: Mapping[str, bytes], to: Path) -> Mapping[str, str]:
                 _place(to / name, data)
         last = _temporary(to / SUMS, listing)
         try:
-            digests = {name: _compared(to / name, data) for name, data in files.items() if name != SUMS}
-            digests[SUMS] = _compared(last, listing)
+            for name, digest in wanted.items():
+                _compare(to / name, digest)
+            wanted[SUMS] = hashlib.sha256(listing).hexdigest()
+            _compare(last, wanted[SUMS])
             last.replace(to / SUMS)
         except BaseException:
             with suppress(OSError):  # the first error is the one to tell
                 last.unlink()
             raise
         _sync_folder(to)
-        _compared(to / SUMS, listing)
-    return {name: digests[name] for name in files}
+        _compare(to / SUMS, wanted[SUMS])
+    return {name: wanted[name] for name in files}
 
 
 def write_file(path: Path, data: bytes) -> None:
@@ -205,10 +215,9 @@ def _temporary(path: Path, data: bytes) -> Path:
     return temporary
 
 
-def _compared(path: Path, data: bytes) -> str:
-    """SHA-256 of what the medium gives back, which is `data`; a file that is something else is removed."""
-    found = _read_back(path)
-    if found != hashlib.sha256(data).hexdigest():
+def _compare(path: Path, wanted: str) -> None:
+    """Hold what the medium gives back against its SHA-256; a file that is something else is removed."""
+    if _read_back(path) != wanted:
         with suppress(OSError):
             _remove(path)
         raise MediumTrouble(
@@ -217,7 +226,6 @@ def _compared(path: Path, data: bytes) -> str:
             do="do not trust it; take another one",
             code="E-DRIVE-LIES",
         )
-    return found
 
 
 def _sync_folder(folder: Path) -> None:

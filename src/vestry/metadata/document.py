@@ -204,7 +204,7 @@ class LargeDocument(Document):
             )
         made = LargeDocument(raw, left, pieces, chosen, self.type, self.version, self.expires, self.extra)
         made.steps.update(self.steps)
-        made.verdicts.update(self.verdicts)
+        object.__setattr__(made, "verdicts", self.verdicts)  # of the same signed part
         if "_digest" in self.__dict__:
             made.__dict__["_digest"] = self._digest  # of the same signed part
         return made
