@@ -138,6 +138,7 @@ def several_bundles(good: Files) -> bytes:
 SIG = f"signatures/{ID}.json"
 DOC = "unsigned/root.json"
 EXTRA_UNICODE_PATH = struct.pack("<2HBL", 0x7075, 5 + 3, 1, 0) + b"a/b"
+PKWARE_UNIX = struct.pack("<2H", 0x0D, 12) + bytes(12)
 ZIP64 = struct.pack("<2H", 1, 16) + bytes(16)
 
 # name of the case -> (archive, what the refusal must say)
@@ -184,6 +185,7 @@ HOSTILE: dict[str, tuple[Callable[[Files], bytes], str]] = {
     # kinds
     "zip: link": (lambda g: put(g, Z(SIG, b"/etc/passwd", mode=0o120777)), "a link"),
     "zip: link for a folder": (lambda g: put(g, Z("trusted", b"/etc", mode=0o120777)), "a link"),
+    "zip: link of Windows": (lambda g: put(g, Z(SIG, b"C:\\x", mode=0, dos=0x400)), "a link"),
     "zip: device": (lambda g: put(g, Z(SIG, mode=0o020666)), "a device or a pipe"),
     "zip: pipe": (lambda g: put(g, Z(SIG, mode=0o010644)), "a device or a pipe"),
     "zip: folder as a file": (lambda g: put(g, Z(SIG, mode=0o40755)), "a folder with the name of a file"),
@@ -197,7 +199,8 @@ HOSTILE: dict[str, tuple[Callable[[Files], bytes], str]] = {
     "zip: two names": (lambda g: instead(g, DOC, own_name=b"../../root.json"), "one name in the directory"),
     "zip: two sizes": (lambda g: instead(g, DOC, own_size=5), "something else of it"),
     "zip: second name in an extra field": (lambda g: instead(g, DOC, extra=EXTRA_UNICODE_PATH), "second name"),
-    "zip: ZIP64 in an extra field": (lambda g: instead(g, DOC, extra=ZIP64), "an extra field"),
+    "zip: ZIP64 in an extra field": (lambda g: instead(g, DOC, extra=ZIP64), "ZIP64"),
+    "zip: an extra field for links": (lambda g: instead(g, DOC, extra=PKWARE_UNIX), "an extra field"),
     "zip: extra field cut": (lambda g: instead(g, DOC, extra=b"\1"), "malformed"),
     "zip: entry with a comment": (lambda g: instead(g, DOC, comment=b"x"), "a comment"),
     "zip: entry on another disk": (lambda g: instead(g, DOC, disk=1), "several parts"),
@@ -260,7 +263,7 @@ HOSTILE: dict[str, tuple[Callable[[Files], bytes], str]] = {
     "tar: multi-volume": (lambda g: tput(g, T(SIG, kind=b"M")), "several parts"),
     "tar: unknown kind": (lambda g: tput(g, T(SIG, kind=b"Z")), "unknown kind"),
     "tar: name by pax": (lambda g: tput(g, pax(path="../../outside"), T(SIG)), "two names"),
-    "tar: link by pax": (lambda g: tput(g, pax(linkpath="/etc"), T(SIG)), "change what it is"),
+    "tar: link by pax": (lambda g: tput(g, pax(linkpath="/etc"), T(SIG)), "a link"),
     "tar: size by pax": (lambda g: tput(g, pax(size="9"), T(SIG)), "change what it is"),
     "tar: settings for all": (lambda g: tput(g, T("x", pax(path="y").data, b"g")), "for all that follows"),
     "tar: pax malformed": (lambda g: tput(g, T("x", b"99 a=b\n", b"x"), T(SIG)), "malformed"),
@@ -272,6 +275,11 @@ HOSTILE: dict[str, tuple[Callable[[Files], bytes], str]] = {
         lambda g: tput(g, T("././@LongLink", b"unsigned/other\0", b"L", magic=b"ustar  \0"), T(SIG)),
         "two names",
     ),
+    "tar: long name of none": (
+        lambda g: tput(g, T("././@LongLink", b"unsigned/other\0", b"L", magic=b"ustar  \0")),
+        "belongs to no entry",
+    ),
+    "tar: long name of none by pax": (lambda g: tput(g, pax(path="unsigned/other")), "belongs to no entry"),
     "tar: cut": (lambda g: tput(g)[: -1024 - 300], "cut short"),
     "tar: no end": (lambda g: tarred([T(n, d) for n, d in g.items()], end=b""), "no end"),
     "tar: something after": (lambda g: tput(g) + b"hidden".ljust(512, b"\0"), "follows after"),

@@ -299,6 +299,8 @@ HOSTILE: dict[str, Callable[[Bundle], object]] = {
     "a pipe for a signature": lambda m: ((m.path / "signatures").mkdir(), os.mkfifo(m.path / f"signatures/{ID}.json")),
     "extra file": lambda m: (m.path / "autorun.inf").write_text("x"),
     "extra hidden file": lambda m: (m.path / ".hidden").write_text("x"),
+    "a link named like an unfinished file": lambda m: (m.path / "~x.part").symlink_to("/etc"),
+    "a folder named like an unfinished file": lambda m: (m.path / "~x.part").mkdir(),
     "extra folder": lambda m: (m.path / "more").mkdir(),
     "extra document": lambda m: (m.path / "unsigned" / "other.json").write_text("{}"),
     "document that nobody named": lambda m: (

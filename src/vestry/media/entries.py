@@ -129,11 +129,12 @@ def _list(folder: Path, *, limit: int) -> list[tuple[Path, bool]]:
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
-                if _UNFINISHED.fullmatch(entry.name):
+                is_folder = _is_folder(entry)
+                if _UNFINISHED.fullmatch(entry.name) and not is_folder:
                     continue
                 if len(listed) == limit:
                     raise odd(folder, f"more than {limit} entries, where a bundle never has as many")
-                listed.append((Path(entry.path), _is_folder(entry)))
+                listed.append((Path(entry.path), is_folder))
     except NotADirectoryError as error:
         raise odd(folder, "not a folder, so not a bundle", "name the folder that holds bundle.json") from error
     except FileNotFoundError as error:

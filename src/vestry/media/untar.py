@@ -61,6 +61,8 @@ def members(raw: bytes, most: int) -> Sequence[Member]:
             raise Odd(_KINDS.get(kind, "an entry of unknown kind"), name=long_name or name)
     if not block:
         raise Odd("it is cut short: it has no end")
+    if long_name:
+        raise Odd("a name that belongs to no entry", name=long_name)
     if any(raw[at:]):
         raise Odd("something follows after the archive")
     return found
@@ -113,6 +115,8 @@ def _extended_name(data: bytes, name: str) -> str:
             raise Odd("it is damaged: a pax header is malformed", name=name)
         if match[2] == b"path":
             long_name = _shown(data[match.end() : end - 1])
+        elif match[2] == b"linkpath":
+            raise Odd(_KINDS[b"2"], name=name)
         elif not _HARMLESS.fullmatch(match[2]):
             raise Odd("a pax header that could change what it is", name=name)
         at = end

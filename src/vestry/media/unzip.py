@@ -23,8 +23,9 @@ _SIZES_FOLLOW = 1 << 3
 _KNOWN_FLAGS = _SIZES_FOLLOW | 1 << 1 | 1 << 2 | 1 << 11
 _TIMES_AND_OWNERS = {0x5455, 0x5855, 0x7855, 0x7875, 0x000A}
 """Extra fields that say nothing of name, size or kind: those of Info-ZIP, macOS and Windows."""
-_UNICODE_PATH = 0x7075
-_FOLDER_ATTRIBUTE = 0x10
+_ZIP64, _UNICODE_PATH = 0x0001, 0x7075
+_FOLDER_ATTRIBUTE, _LINK_ATTRIBUTE = 0x10, 0x400
+_HUGE = "it is of the kind for huge files (ZIP64), which no bundle needs"
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def _directory(raw: bytes, most: int) -> tuple[list[_Entry], int]:
     if (disk, first_disk) != (0, 0) or here != count:
         raise Odd("it is one of several parts")
     if count == 0xFFFF or 0xFFFFFFFF in (size, start):
-        raise Odd("it is of the kind for huge files (ZIP64), which no bundle needs")
+        raise Odd(_HUGE)
     if count > most:
         raise Odd(f"it has {count:,} entries, where a bundle never has as many")
     if start + size != len(raw) - _END.size:
@@ -101,7 +102,7 @@ def _listed(raw: bytes, at: int) -> tuple[_Entry, int]:
     if flags & ~_KNOWN_FLAGS or method not in (_STORED, _DEFLATED):
         raise Odd("it is compressed in a way that is not read here", name=shown)
     if 0xFFFFFFFF in (packed, size, offset):
-        raise Odd("it is of the kind for huge files (ZIP64), which no bundle needs", name=shown)
+        raise Odd(_HUGE, name=shown)
     _check_extra(raw[at + named : at + named + extra], shown)
     _check_kind(attributes, name)
     entry = _Entry(name, flags, method, crc, packed, size, offset, attributes)
@@ -112,6 +113,8 @@ def _check_extra(extra: bytes, shown: str) -> None:
     at = 0
     while at + 4 <= len(extra):
         kind, length = struct.unpack_from("<2H", extra, at)
+        if kind == _ZIP64:
+            raise Odd(_HUGE, name=shown)
         if kind == _UNICODE_PATH:
             raise Odd("it has a second name", name=shown)
         if kind not in _TIMES_AND_OWNERS:
@@ -125,7 +128,7 @@ def _check_kind(attributes: int, name: bytes) -> None:
     """The upper half of the attributes is the mode of a file under Unix, where one made it."""
     shown, mode, is_folder = _shown(name), attributes >> 16, name.endswith(b"/")
     kind = stat.S_IFMT(mode)
-    if kind == stat.S_IFLNK:
+    if kind == stat.S_IFLNK or attributes & _LINK_ATTRIBUTE:
         raise Odd("a link, where a bundle has plain files", name=shown)
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
         raise Odd("a device or a pipe, where a bundle has plain files", name=shown)
