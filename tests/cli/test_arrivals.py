@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import shutil
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -14,6 +15,7 @@ from holders import EXPIRES, Holder, first_root, holder, next_root, signed
 from sticks import insert
 
 from vestry.cli.main import main
+from vestry.errors import InputRejected
 from vestry.media import aside, bundle
 from vestry.media.bundle import Bundle
 from vestry.metadata import document, drafting
@@ -191,6 +193,43 @@ def test_unknown_signatures_are_kept_aside(
     assert [s.keyid for s in bundle.open_bundle(home.path).signatures] == [good.keyid]
     # What is kept is what collect reads: a key that is named later counts later.
     assert main(["collect", str(home.path), str(kept)]) == 1
+
+
+ODD_IDS = ("../../outside", "{}/absolute", "\x1b[2J\u202e", "", "x" * 300, "CON", "a:b", "." * 3)
+
+
+def test_a_key_id_never_leads_out_of_the_folder(
+    tmp_path: Path, roots: list[Document], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Lists of signatures from other systems may say any key id; each is a file's name at home."""
+    home = made(tmp_path / "a" / "b" / "home", roots, 2)
+    ids = [text.format(tmp_path) for text in ODD_IDS]
+    (tmp_path / "came").write_text(json.dumps([{"keyid": keyid, "sig": "ab"} for keyid in ids]))
+    (tmp_path / "rstuf").write_text(json.dumps({"role": "root", "signature": {"keyid": "../../out", "sig": "ab"}}))
+    before = set(tree(tmp_path))
+    assert main(["collect", str(home.path), str(tmp_path / "came"), str(tmp_path / "rstuf")]) == 1
+    assert capsys.readouterr().out.count("set aside") == len(ids) + 1
+    assert {name.rpartition("/")[0] for name in set(tree(tmp_path)) - before} == {"a/b", "a/b/home-set-aside"}
+    kept = [json.loads(p.read_text())["keyid"] for p in aside.beside(home.path).glob("*.json")]
+    assert sorted(kept) == sorted([*ids, "../../out"])
+
+
+@pytest.mark.parametrize("role", ["root", "targets"])
+def test_nobody_signs_by_a_key_id_that_is_a_path(tmp_path: Path, people: list[Holder], role: str) -> None:
+    """Such a signature would hold, and its file would lie wherever the id leads."""
+
+    def renamed(found: Document) -> bytes:
+        return found.raw.replace(people[0].key.keyid.encode(), b"../../../outside")
+
+    raw = renamed(first_root(people, 2, holder("online")))
+    above = None
+    if role == "targets":
+        above = signed(document.read(raw, where="test"), people[1:]).raw
+        keys = [person.key for person in people]
+        raw = drafting.targets_with_bins(version=1, expires=EXPIRES, bins_threshold=1, bins_keys=keys)
+    with pytest.raises(InputRejected, match="E-BUNDLE-FIT"):
+        bundle.create(tmp_path / "bundle", role=role, unsigned=raw, trusted=above)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations((0, 1))))

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from vestry.media import drives, signatures
+from vestry.media import drives, names, signatures
 from vestry.metadata.document import Signature
 from vestry.text import printable
 
@@ -42,10 +42,12 @@ def keep(found: Iterable[SetAside], folder: Path) -> None:
     lines = reasons.read_text("ascii", "replace").splitlines() if reasons.is_file() else []
     for one in found:
         content = signatures.encode(one.signature)
-        place, number = folder / f"{one.keyid}.json", 1
+        # Other systems' files may say any key id, a path upward among them.
+        name, number = f"{names.safe_part(one.keyid)}.json", 1
+        place = folder / name
         while place.exists() and place.read_bytes() != content:
             number += 1
-            place = folder / str(number) / f"{one.keyid}.json"
+            place = folder / str(number) / name
         drives.write_file(place, content)
         line = f"{place.relative_to(folder)}  {one.why}  ({printable(one.where, 200)})"
         if line not in lines:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 from vestry.errors import InputRejected, NotTrusted
 from vestry.metadata.document import ROLES, Document
 from vestry.metadata.thresholds import Authority, authorities, named, tally
 from vestry.text import printable
+
+_KEYID = re.compile(r"[0-9a-f]{64}")
 
 
 def signers(role: str, new: Document, trusted: Document | None) -> tuple[Authority, ...]:
@@ -34,6 +38,10 @@ def check(role: str, new: Document, trusted: Document | None, previous: Document
         raise bad(f"the document is a {printable(new.type, 40)}, not the {printable(role, 40)} it should be")
     if role != "root" and trusted is None:
         raise bad("the document that delegates to this role is missing")
+    ids = (key.keyid for authority in signers(role, new, trusted) for key in authority.keys)
+    # A signature's file is named after it.
+    if (odd := next((keyid for keyid in ids if not _KEYID.fullmatch(keyid)), None)) is not None:
+        raise bad(f"the key id '{printable(odd, 80)}' is not 64 lower-case hex digits, so nobody can sign with it")
     if role == "root":
         if previous is not None:
             raise bad("a root is compared with the trusted root, and with no other version")
