@@ -76,6 +76,26 @@ def test_what_is_no_picture_is_refused(tmp_path: Path, data: bytes) -> None:
         list(qr_scan.texts(path))
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ffconcat version 1.0\nfile other.png\n",
+        "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nother.mp4\n#EXT-X-ENDLIST\n",
+        "<svg xmlns='http://www.w3.org/2000/svg'/>",
+        "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 96\n",
+    ],
+)
+def test_a_list_of_other_files_is_no_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """Without it a file from anyone could have the reader open other files, and addresses."""
+    monkeypatch.chdir(tmp_path)
+    other = png(tmp_path / "other.png", matrix(3))
+    video(tmp_path / "other.mp4", [matrix(3)])
+    assert list(qr_scan.texts(other))
+    (tmp_path / "x.png").write_text(text)
+    with pytest.raises(InputRejected, match="no picture and no video"):
+        list(qr_scan.texts(tmp_path / "x.png"))
+
+
 def test_a_picture_too_large_is_not_decoded(tmp_path: Path) -> None:
     """Without it a few bytes could unfold to gigabytes of pixels."""
 

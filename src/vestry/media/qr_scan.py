@@ -1,7 +1,8 @@
 """What QR codes say in pictures, folders of them, videos, and before a camera; with the extra ``vestry[scan]`` alone.
 
 PyAV decodes pictures as videos of one frame, so that there is one decoder for all; zxing-cpp finds the codes. Both are
-given bounded work: a picture of more than 50 million pixels is refused before it is decoded.
+given bounded work: a picture of more than 50 million pixels is refused before it is decoded. Of what FFmpeg knows,
+formats that hold their pictures themselves are read, and no lists of other files or addresses.
 """
 
 from __future__ import annotations
@@ -24,6 +25,11 @@ FILES_LIMIT = 10_000
 _CAMERA = "v4l2"
 # To open a file decodes its first picture already, and a later one may be larger.
 _BOUNDED = {"max_pixels": str(PIXELS_LIMIT)}
+_FORMATS = (
+    *("png_pipe", "apng", "jpeg_pipe", "webp_pipe", "bmp_pipe", "tiff_pipe", "gif"),
+    *("mov", "matroska", "avi", "mpegts"),
+)
+_OF_FILES = {**_BOUNDED, "format_whitelist": ",".join(_FORMATS)}
 
 
 def available() -> None:
@@ -81,7 +87,7 @@ def texts(path: Path) -> Iterator[str]:
     with (
         _translated(printable(str(path), 200)),
         path.open("rb") as file,
-        av.open(file, mode="r", options=_BOUNDED) as container,
+        av.open(file, mode="r", options=_OF_FILES) as container,
     ):
         yield from _codes(container, printable(str(path), 200))
 
