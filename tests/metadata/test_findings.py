@@ -183,6 +183,13 @@ CASES: list[tuple[str, str, str, Callable[[], Document], dict[str, Any]]] = [
     ("FIELD-UNKNOWN", "warn", "targets", lambda: targets(a={"paths": ["*"], "odd": 1}), {}),
     ("SIGNATURE-INVALID", "warn", "root", lambda: by(ROOT, (FIRST, "00")), {}),
     ("SIGNATURE-UNKNOWN-KEY", "warn", "root", lambda: by(ROOT, (STRANGER.key.keyid, "00")), {}),
+    (
+        "ROOT-UNVERIFIABLE",
+        "note",
+        "root",
+        lambda: signed(next_root(ROOT, [*PEOPLE[:1], *OTHERS], 3), [PEOPLE[0], *OTHERS]),
+        {"old": ROOT},
+    ),
     ("SIGNATURE-TWICE", "stop", "root", lambda: by(ROOT, (FIRST, "aa"), (FIRST, "bb")), {}),
     ("SIGNATURE-EMPTY", "note", "root", lambda: by(ROOT, (FIRST, "")), {}),
     ("SIGNATURES-MANY", "warn", "root", lambda: by(ROOT, *((f"{n:064x}", "00") for n in range(101))), {}),
@@ -558,3 +565,15 @@ def test_the_first_release_is_asked_what_it_asked() -> None:
     assert {"SIGNATURE-TWICE", "KEY-UNREADABLE"} <= codes(None)
     assert not {"SIGNATURE-TWICE", "KEY-UNREADABLE"} & codes(FIRST_RELEASE)
     assert codes(None) == codes(release(f"vestry {__version__}"))
+
+
+def test_a_root_that_enough_have_signed_is_not_called_unverifiable() -> None:
+    """Nor is one that nobody has signed yet."""
+    new = next_root(ROOT, PEOPLE, 3)
+    assert severities("ROOT-UNVERIFIABLE", "root", signed(new, PEOPLE[:3]), old=ROOT) == []
+    assert severities("ROOT-UNVERIFIABLE", "root", new, old=ROOT) == []
+    half = found("root", signed(new, PEOPLE[:2]), old=ROOT)
+    assert [f.text for f in half.values() if f.code == "ROOT-UNVERIFIABLE"] == [
+        "It has 2 of 3 of root v1: as it is, clients refuse it",
+        "It has 2 of 3 of root v2: as it is, clients refuse it",
+    ]

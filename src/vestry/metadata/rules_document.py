@@ -209,6 +209,16 @@ def signature_invalid(c: Context) -> Iterator[Hit]:
         yield Hit(("signatures", keyid), f"The signature of {_low(c.label(keyid))} does not verify; it does not count")
 
 
+@rule(
+    "ROOT-UNVERIFIABLE", "note", "Root is signed, but not by enough keys of the old root or of its own.", since=SECOND
+)
+def root_unverifiable(c: Context) -> Iterator[Hit]:
+    """TUF 1.0.34, 5.3.4: both thresholds. No more than a note, for whoever signs next finds it so."""
+    if c.role == "root" and any(t.valid for t in c.tallies):
+        for tally in (t for t in c.tallies if not t.met):
+            yield Hit(("signatures", tally.by), f"It has {tally.sentence}: as it is, clients refuse it")
+
+
 @rule("SIGNATURE-UNKNOWN-KEY", "warn", "A signature is by a key that has no say here.")
 def signature_unknown_key(c: Context) -> Iterator[Hit]:
     """It does not count. A note where the document that gives the say is not here."""
