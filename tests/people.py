@@ -92,7 +92,7 @@ class People:
     def trouble(self, error: Any, meaning: str) -> None:
         self.troubles.append((error, meaning))
 
-    def waiting(self, what: str, cancel: Any = None) -> None:
+    def waiting(self, what: str, cancel: Any = None, *, idle: bool = False) -> None:
         pass
 
 

@@ -118,6 +118,26 @@ def test_the_drive_that_a_path_is_on(linux: Path) -> None:
     assert discovery.holding(Path("/home"), here) is None
 
 
+def test_a_stick_that_mounts_itself_is_opened_to_be_seen(linux: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on the image, whose user can mount nothing; a far server's folder is never opened, it could hang."""
+    waiting = "50 27 0:40 / {} rw - autofs systemd-1 rw,timeout=2,direct\n"
+    before = waiting.format("/media/sdc1") + waiting.format("/net/far")
+    write(linux, **{"proc/self/mountinfo": before})
+    opened = []
+
+    def listed(folder: Path) -> list[Path]:
+        opened.append("/" + str(folder.relative_to(linux)))
+        if folder == linux / "media/sdc1":
+            write(linux, **{"proc/self/mountinfo": before + "51 50 8:33 / /media/sdc1 rw - vfat /dev/sdc1 rw\n"})
+        return sorted(folder.iterdir()) if folder.exists() else []
+
+    monkeypatch.setattr(discovery, "_listed", listed)
+    (drive,) = [d for d in discovery.find(linux) if d.device == "/dev/sdc1"]
+    assert (drive.mounted, drive.let_go) == (Path("/media/sdc1"), True)
+    assert "/net/far" not in opened
+    assert "unmounts itself" in drive.farewell()
+
+
 class Asked:
     """A front that takes what `answers` give, and remembers what it was asked."""
 
@@ -128,7 +148,7 @@ class Asked:
         self.questions.append(question)
         return self.answers.pop(0)
 
-    def waiting(self, what: str, cancel: Any = None) -> None:
+    def waiting(self, what: str, cancel: Any = None, *, idle: bool = False) -> None:
         self.waited += bool(what)
 
 

@@ -10,6 +10,7 @@ import pytest
 from stage import SIZES, assert_whole, text_of
 
 from vestry.cli.main import VERBS
+from vestry.media import discovery
 from vestry.tui.glyphs import ASCII, FULL
 from vestry.tui.home import CHOICES, HomeApp, Wanted, found
 
@@ -47,6 +48,53 @@ async def test_a_path_is_asked_for_and_checked(tmp_path: Path) -> None:
         assert "Rehearse" in text_of(app)
         await pilot.press("2", "down", "enter")
     assert app.return_value == Wanted(("run", "ceremony-scripts/pypi-root.toml"))
+
+
+async def test_more_than_fit_are_said_and_reached(tmp_path: Path) -> None:
+    """Without it what lies below the edge would not be there for anyone."""
+    for n in range(40):
+        (tmp_path / f"c{n:02}").mkdir()
+        (tmp_path / f"c{n:02}" / "bundle.json").write_text("")
+    app = HomeApp(glyphs=ASCII, folder=tmp_path)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("3")
+        await pilot.pause()
+        assert_whole(app)
+        assert "PgDn: more" in text_of(app)
+        assert "c39" not in text_of(app)
+        await pilot.press(*["down"] * 30)
+        await pilot.pause()
+        assert_whole(app)
+        assert "> c29" in text_of(app)
+        await pilot.press("up", "enter")
+    assert app.return_value == Wanted(("review", "c28"))
+
+
+async def test_bundles_on_a_stick_are_offered_beside_those_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a bundle that came is; and why a drive that is in shows nothing."""
+    stick = tmp_path / "stick"
+    for place in ("here/a", "stick/b"):
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place / "bundle.json").write_text("")
+    known = discovery.Drive("/dev/sdb1", "BLADE", file_system="vfat", mounted=stick)
+    closed = discovery.Drive("/dev/sdc1", "OTHER", file_system="vfat")
+    inserted: list[discovery.Drive] = []
+    monkeypatch.setattr(discovery, "find", lambda: tuple(inserted))
+    app = HomeApp(glyphs=ASCII, folder=tmp_path / "here")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("3")
+        await pilot.pause()
+        assert "BLADE" not in text_of(app)
+        inserted += [known, closed]
+        await pilot.press("f5", "up")
+        await pilot.pause()
+        assert_whole(app)
+        assert "BLADE" in text_of(app)
+        assert "udisksctl mount -b /dev/sdc1" in " ".join(text_of(app).split())
+        await pilot.press("enter")
+    assert app.return_value == Wanted(("review", str(stick / "b")))
 
 
 def test_folders_are_named_for_what_they_hold(tmp_path: Path) -> None:

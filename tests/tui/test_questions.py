@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import re
 import threading
+import time
 from pathlib import Path
 
 import pytest
 from stage import SIZES, assert_whole, staged, text_of
 
+from vestry.ceremony import choosing
 from vestry.ceremony.dialogue import Ask, Choose, Confirm, Declined, Front, NewSecret, Noted, Secret, TypeBack
 from vestry.errors import Stopped, TokenTrouble
 from vestry.text import group_hex, words
@@ -364,6 +366,28 @@ async def test_waiting_says_what_is_going_on() -> None:
         await stage.pilot.press("n")
         go_on.set()
         await stage.asked("present")
+
+
+async def test_stopping_while_a_drive_is_waited_for_takes_effect_at_once() -> None:
+    """Nothing is at work then, and nobody has to wait for nothing."""
+    ended: list[float] = []
+
+    def run(front: Front) -> None:
+        began = time.monotonic()
+        try:
+            choosing.choose(front.ask, front, need=None, otherwise="name a folder", look=lambda: ())
+        finally:
+            ended.append(time.monotonic() - began)
+
+    async with staged(run=run) as stage:
+        await stage.sees("No drive can be used yet")
+        await stage.pilot.press("escape")
+        await stage.sees("Stop here?")
+        assert "A device is at work" not in text_of(stage.app)
+        await stage.pilot.press("y")
+        await stage.until(lambda: bool(ended), "the end")
+    assert ended[0] < choosing._PATIENCE / 3
+    assert isinstance(stage.app.outcome, Stopped)
 
 
 async def test_stopping_while_a_device_works_takes_effect_after_it() -> None:

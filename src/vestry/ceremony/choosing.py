@@ -56,7 +56,7 @@ def choose(
 def _noticed(front: Front, look: Look, before: tuple[Drive, ...]) -> bool:
     """Wait a while for a drive; whether what is here changed."""
     stop = threading.Event()
-    front.waiting("No drive can be used yet. Insert one, and mount it: it is noticed", stop.set)
+    front.waiting("No drive can be used yet. Insert one, and mount it: it is noticed", stop.set, idle=True)
     end = time.monotonic() + _PATIENCE
     try:
         # On a plain console Ctrl-C comes here, and means what F8 means on the screen.

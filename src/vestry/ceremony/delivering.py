@@ -41,7 +41,7 @@ def export(room: Room, step: ExportStep, index: int) -> None:
     room.record(e.Exported(index, str(printable(place)), dict(written)), room.administrator)
     room.tell(f"{len(written)} files written to {place}, read back and equal", good=True)
     if drive is not None:
-        room.tell(f"All of it is on the medium. Unmount it, then it is safe to remove: umount {drive.mounted}")
+        room.tell(drive.farewell())
 
 
 def _on_a_drive(room: Room, need: int) -> Path | None:

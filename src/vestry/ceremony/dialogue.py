@@ -140,9 +140,9 @@ class Front(Protocol):
     def trouble(self, error: VestryError, meaning: str) -> None:
         """What happened (`error`), what it means (`meaning`: was anything signed or not), what to do (`error.do`)."""
 
-    def waiting(self, what: str, cancel: Callable[[], None] | None = None) -> None:
-        """A token or disk is at work now; an empty string ends it. `cancel`, from any thread, ends the wait for a
-        token; a front offers it under a key of its own."""
+    def waiting(self, what: str, cancel: Callable[[], None] | None = None, *, idle: bool = False) -> None:
+        """A token or disk is at work now; an empty string ends it. `cancel`, from any thread, ends the wait; a front
+        offers it under a key of its own. `idle`: nothing is at work, and whoever stops the ceremony ends this too."""
 
 
 def prompts(question: Question[object]) -> int:

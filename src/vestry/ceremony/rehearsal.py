@@ -207,7 +207,7 @@ class Unattended:
         """Trouble ends it: there is nobody to look at the device."""
         raise Stopped(f"stopped: {error}; {meaning}")
 
-    def waiting(self, what: str, cancel: Callable[[], None] | None = None) -> None:
+    def waiting(self, what: str, cancel: Callable[[], None] | None = None, *, idle: bool = False) -> None:
         """Nobody waits."""
 
     def _answer(self, question: Question[T]) -> object:

@@ -10,7 +10,6 @@ from vestry.cli import output
 from vestry.errors import ExitStatus
 from vestry.media import discovery
 from vestry.media.discovery import Drive
-from vestry.text import printable
 
 _EVERY = 0.5
 
@@ -54,5 +53,4 @@ def farewell(to: Path) -> list[str]:
     drive = discovery.holding(to, discovery.find())
     if drive is None:
         return []
-    at = printable(str(drive.mounted), 120)
-    return [f"on {drive.describe()}", f"All of it is on the medium. Unmount it, then it is safe to remove: umount {at}"]
+    return [f"on {drive.describe()}", str(drive.farewell())]

@@ -1,7 +1,8 @@
 """Which removable media are here: sticks, cards, discs and images, as Linux tells everyone, without special rights.
 
 Read from ``/sys/block`` (sysfs), ``/proc/self/mountinfo`` (proc(5)), and what udev or blkid noted of file systems; all
-below a root that a test may make up. Nothing is mounted here, and no device is opened.
+below a root that a test may make up. No device is opened here, and nothing mounted but what mounts itself when someone
+opens its folder (autofs(5)).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from vestry.text import Safe, printable
 
 _SECTOR = 512
+_MEDIA = (Path("/media"), Path("/run/media"))
 _SYSTEM = re.compile(r"/(?:boot|usr|var|home|opt|srv|nix)?|/boot/.*")
 _ESCAPED = re.compile(r"\\x([0-9a-fA-F]{2})|\\([0-7]{3})")
 _NOTED = re.compile(r"<device ([^>]*)>([^<]*)</device>")
@@ -27,7 +29,7 @@ class Drive:
     """A file system on a removable medium, or a medium without one (`file_system` is then empty).
 
     Every text but `device` and `mounted` is the medium's own word: shown through `describe`, and never trusted.
-    `size` is in bytes.
+    `size` is in bytes. `let_go`: it is unmounted by itself, soon after its last use.
     """
 
     device: str
@@ -38,6 +40,7 @@ class Drive:
     file_system: str = ""
     mounted: Path | None = None
     read_only: bool = False
+    let_go: bool = False
 
     def describe(self) -> Safe:
         """One line: what it is, and where."""
@@ -61,6 +64,13 @@ class Drive:
         free = self.free()
         return f"it has {size(free)} free, and {size(need)} are needed" if free < need else ""
 
+    def farewell(self) -> Safe:
+        """What to do with it once everything was written."""
+        if self.let_go:
+            return Safe("All of it is on the medium, which unmounts itself: after five seconds it is safe to remove")
+        at = printable(str(self.mounted), 120)
+        return Safe(f"All of it is on the medium. Unmount it, then it is safe to remove: umount {at}")
+
     def free(self) -> int:
         """Bytes free; 0 where it is not mounted or gone."""
         try:
@@ -80,6 +90,7 @@ def size(count: int) -> Safe:
 
 def find(root: Path = Path("/")) -> tuple[Drive, ...]:
     """Every removable medium that is here, in the order of device names; not the one that the machine runs from."""
+    _waken(root)
     mounts, noted = _mounts(root), _blkid(root)
     found: list[Drive] = []
     for disk in _listed(root / "sys/block"):
@@ -103,6 +114,14 @@ def holding(path: Path, drives: Sequence[Drive]) -> Drive | None:
     return max(on, key=lambda d: len(str(d.mounted)), default=None)
 
 
+def _waken(root: Path) -> None:
+    """Open folders that mount a medium when they are opened, so that it shows; elsewhere it could be a far server."""
+    for mount in _mounts(root):
+        place = Path(mount.place)
+        if mount.file_system == "autofs" and any(place.is_relative_to(media) for media in _MEDIA):
+            _listed(root / place.relative_to("/"))
+
+
 @dataclass(frozen=True)
 class _Mount:
     numbers: str
@@ -110,17 +129,20 @@ class _Mount:
     file_system: str
     source: str
     read_only: bool
+    let_go: bool
 
 
 def _mounts(root: Path) -> list[_Mount]:
     """What is mounted whole (proc(5)): ``36 35 98:0 / /mnt rw,noatime shared:1 - ext3 /dev/sdb1 rw``."""
-    found = []
+    found: list[_Mount] = []
     for line in _read(root / "proc/self/mountinfo").splitlines():
         before, dash, after = line.partition(" - ")
         cells, kinds = before.split(" "), after.split(" ")
         if dash and len(cells) >= 6 and len(kinds) >= 3 and cells[3] == "/":
             read_only = "ro" in cells[5].split(",") or "ro" in kinds[2].split(",")
-            found.append(_Mount(cells[2], _plain(cells[4]), kinds[0], _plain(kinds[1]), read_only))
+            place = _plain(cells[4])
+            let_go = any(m.place == place and m.file_system == "autofs" for m in found)
+            found.append(_Mount(cells[2], place, kinds[0], _plain(kinds[1]), read_only, let_go))
     return found
 
 
@@ -162,6 +184,7 @@ def _drive(
         size=int(_read(part / "size") or 0) * _SECTOR,
         file_system="" if kind == "crypto_LUKS" else kind,
         mounted=Path(mount.place) if mount else None,
+        let_go=mount is not None and mount.let_go,
         read_only=_read(part / "ro") == "1" or _read(disk / "ro") == "1" or (mount is not None and mount.read_only),
     )
 

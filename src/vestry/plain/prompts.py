@@ -82,8 +82,9 @@ class Prompts:
         self._line(f"      {meaning}")
         self._line(f"      {printable(error.do) or 'Look at the device, then go on.'}")
 
-    def waiting(self, what: str, cancel: Callable[[], None] | None = None) -> None:
-        """Say what is going on. Ctrl-C ends the wait for a token, and nothing else."""
+    def waiting(self, what: str, cancel: Callable[[], None] | None = None, *, idle: bool = False) -> None:
+        """Say what is going on. Ctrl-C ends the wait for a token or drive, and nothing else."""
+        del idle
         if what:
             self._line(f"  ..  {what}" + (" (Ctrl-C stops waiting)" if cancel else ""))
 

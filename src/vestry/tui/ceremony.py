@@ -53,7 +53,7 @@ class CeremonyScreen(Screen[None]):
         self._told_room = 0
         self._amiss = ""
         self._pane: Pane | None = None
-        self._busy, self._busy_for = "", 0
+        self._busy, self._busy_for, self._idle = "", 0, False
         self._cancel: Callable[[], None] | None = None
 
     @property
@@ -64,7 +64,7 @@ class CeremonyScreen(Screen[None]):
     @property
     def busy(self) -> str:
         """What a device is doing, if one is at work."""
-        return self._busy
+        return "" if self._idle else self._busy
 
     def compose(self) -> ComposeResult:
         """Header, rail and middle, keys."""
@@ -104,8 +104,8 @@ class CeremonyScreen(Screen[None]):
         self._show_told()
 
     def on_waiting(self, message: Waiting) -> None:
-        """A device is at work, or has finished."""
-        self._busy, self._busy_for, self._cancel = message.what, 0, message.cancel
+        """A device is at work, or waited for, or has finished."""
+        self._busy, self._busy_for, self._cancel, self._idle = message.what, 0, message.cancel, message.idle
         if self._pane is None:
             self._rest()
             self.query_one("#keys", LineView).show(self._keys)

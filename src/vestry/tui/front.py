@@ -74,11 +74,11 @@ class Troubled(Message):
 
 
 class Waiting(Message):
-    """A device is at work; an empty text ends it."""
+    """A device is at work, or, when `idle`, is waited for; an empty text ends it."""
 
-    def __init__(self, what: str, cancel: Callable[[], None] | None = None) -> None:
+    def __init__(self, what: str, cancel: Callable[[], None] | None = None, *, idle: bool = False) -> None:
         super().__init__()
-        self.what, self.cancel = what, cancel
+        self.what, self.cancel, self.idle = what, cancel, idle
 
 
 class Ended(Message):
@@ -99,15 +99,18 @@ class ScreenFront:
         self._screen, self._stopped = screen, stopped
         self._lock = threading.Lock()
         self._open: Reply | None = None
+        self._idle: Callable[[], None] | None = None
         self._closed = False
 
     def close(self) -> None:
         """The screen goes away, or the operator stops: end what waits for an answer, and whatever asks next."""
         with self._lock:
             self._closed = True
-            waiting = self._open
+            waiting, idle = self._open, self._idle
         if waiting is not None:
             waiting.fail(self._stopped())
+        if idle is not None:
+            idle()
 
     def ask(self, question: Question[T]) -> T:
         """Ask on the screen and wait."""
@@ -125,9 +128,14 @@ class ScreenFront:
         """Three lines, which stay until someone has read them."""
         self._await(lambda reply: Troubled(error, meaning, reply))
 
-    def waiting(self, what: str, cancel: Callable[[], None] | None = None) -> None:
-        """A device is at work."""
-        self._post(Waiting(what, cancel))
+    def waiting(self, what: str, cancel: Callable[[], None] | None = None, *, idle: bool = False) -> None:
+        """A device is at work, or is waited for."""
+        with self._lock:
+            self._idle = cancel if idle else None
+            closed = self._closed
+        if idle and closed and cancel is not None:
+            cancel()
+        self._post(Waiting(what, cancel, idle=idle))
 
     def _await(self, message: Callable[[Reply], Message]) -> object:
         reply = Reply()

@@ -1,4 +1,5 @@
-"""The home screen: what Vestry is, and what one can do. It loads the screen and nothing else, to be there at once.
+"""The home screen: what Vestry is, and what one can do. It loads the screen and nothing else, to be there at once;
+who looks for drives, once a path is asked for.
 
 What is chosen runs as a command of its own, exactly the one that the screen names; home comes back after it.
 """
@@ -21,7 +22,7 @@ from vestry.text import printable
 from vestry.tui import glyphs as tiers
 from vestry.tui.base import QuietApp, terminal
 from vestry.tui.glyphs import Glyphs
-from vestry.tui.lines import BLANK, Line, Span, folded, key, line, packed, paragraph
+from vestry.tui.lines import BLANK, Line, Span, Tone, folded, key, line, packed, paragraph
 from vestry.tui.widgets.field import Field
 from vestry.tui.widgets.line_view import LineView
 
@@ -29,8 +30,6 @@ ABOUT = (
     "Vestry runs key ceremonies for TUF root key holders, offline, on hardware tokens.",
     "It leaves a transcript that anyone who was not there can replay.",
 )
-_LISTED = 6
-
 
 _INSIDE = ("bundle.json", "transcript.jsonl")
 """Files that stand for the folder they lie in."""
@@ -85,6 +84,14 @@ CHOICES = (
 
 
 @dataclass(frozen=True)
+class Shelf:
+    """Paths that lie in one place, and how that is called."""
+
+    name: str
+    paths: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Wanted:
     """What to run."""
 
@@ -98,8 +105,8 @@ class HomeApp(QuietApp[Wanted]):
         super().__init__()
         self._glyphs, self._folder = glyphs, folder or Path()
         self._choice: Choice | None = None
-        self._found: list[str] = []
-        self._at = -1
+        self._shelves: tuple[Shelf, ...] = ()
+        self._at: int | None = None
         self._amiss = ""
 
     def compose(self) -> ComposeResult:
@@ -111,8 +118,10 @@ class HomeApp(QuietApp[Wanted]):
         """Choose, scroll, go back, leave."""
         view = self.query_one("#home", LineView)
         if self._choice is not None and event.key in ("down", "up") and self._found:
-            self._at = (self._at + (1 if event.key == "down" else -1)) % len(self._found)
-            self.query_one(Field).fill(self._found[self._at])
+            self._take(1 if event.key == "down" else -1)
+        elif self._choice is not None and event.key == "f5":
+            self._look(self._choice)
+            self._show()
         elif event.key in ("pagedown", "space", "down", "pageup", "up"):
             step = view.room - 1 if event.key in ("pagedown", "space", "pageup") else 1
             view.scroll_lines(-step if event.key in ("pageup", "up") else step)
@@ -149,12 +158,28 @@ class HomeApp(QuietApp[Wanted]):
             named = ("--into", f"rehearsal-{datetime.now(UTC):%Y-%m-%d-%H%M%S}") if choice.verb == "rehearse" else ()
             self.exit(Wanted((choice.verb, *named)))
             return
-        self._choice, self._at, self._amiss = choice, -1, ""
-        self._found = found(self._folder, choice)
+        self._choice = choice
+        self._look(choice)
         field = Field(choice.path, glyphs=self._glyphs)
         self.mount(field, after=self.query_one("#home"))
         self.screen.set_focus(field)
         self._show()
+
+    @property
+    def _found(self) -> list[str]:
+        return [path for shelf in self._shelves for path in shelf.paths]
+
+    def _look(self, choice: Choice) -> None:
+        self._at, self._amiss = None, ""
+        self._shelves = shelves(self._folder, choice)
+
+    def _take(self, step: int) -> None:
+        self._at = (min(step, 0) if self._at is None else self._at + step) % len(self._found)
+        self.query_one(Field).fill(self._found[self._at])
+        self._amiss = ""
+        view = self.query_one("#home", LineView)
+        _, chosen = self._asked(view.size.width)
+        view.show(self._text, top=view.top, anchor=chosen)
 
     def _back(self) -> None:
         if self._choice is None:
@@ -169,12 +194,12 @@ class HomeApp(QuietApp[Wanted]):
         self.query_one("#keys", LineView).show(self._keys)
 
     def _text(self, width: int) -> list[Line]:
+        if self._choice is not None:
+            return self._asked(width)[0]
         rows: list[Line] = [(Span("Vestry", "accent"), Span(f" {__version__}", "quiet")), BLANK]
         for text in ABOUT:
             rows += paragraph(text, width)
         rows.append(BLANK)
-        if self._choice is not None:
-            return [*rows, *self._asked(self._choice, width)]
         name = max(len(c.name) for c in CHOICES) + 2
         for choice in CHOICES:
             first: Line = (Span(f" {choice.key}  ", "key"), Span(f"{choice.name:<{name}}", "strong"))
@@ -182,19 +207,29 @@ class HomeApp(QuietApp[Wanted]):
             rows += [(*first, Span(texts[0], "quiet")), *(line(" " * (name + 4) + t, "quiet") for t in texts[1:])]
         return [*rows, (Span(" q  ", "key"), Span("Leave", "strong"))]
 
-    def _asked(self, choice: Choice, width: int) -> list[Line]:
-        rows = [line(f"{choice.name}: {choice.about}", "accent"), BLANK]
-        if self._found:
-            rows += paragraph("Found here:", width, "quiet")
-            rows += [row for path in self._found for row in paragraph(printable(path), width, indent=2)]
-        else:
-            rows += paragraph("None was found in this folder; type where it is.", width, "quiet")
-        return [*rows, *([BLANK, line(self._amiss, "bad")] if self._amiss else []), BLANK]
+    def _asked(self, width: int) -> tuple[list[Line], int]:
+        """What was found, and the number of the line that the one taken ends on."""
+        assert self._choice is not None
+        rows = [line(f"{self._choice.name}: {self._choice.about}", "accent"), BLANK]
+        if self._amiss:
+            rows += [line(self._amiss, "bad"), BLANK]
+        chosen = number = 0
+        for shelf in self._shelves:
+            rows += paragraph(shelf.name, width, "quiet")
+            for path in shelf.paths:
+                taken = number == self._at
+                texts = folded(printable(path), width - 2)
+                tone: Tone = "strong" if taken else "plain"
+                rows += [line(("> " if taken and not n else "  ") + text, tone) for n, text in enumerate(texts)]
+                chosen = len(rows) - 1 if taken else chosen
+                number += 1
+            rows.append(BLANK)
+        return rows, chosen
 
     def _keys(self, width: int) -> list[Line]:
         if self._choice is not None:
             arrows = [key("Down/Up", "take one of those found")] if self._found else []
-            return packed([*arrows, key("Enter", "go"), key("Esc", "back")], width)
+            return packed([*arrows, key("F5", "look again"), key("Enter", "go"), key("Esc", "back")], width)
         return packed([key(f"1-{len(CHOICES)}", "choose"), key("Esc", "leave")], width)
 
 
@@ -206,7 +241,26 @@ def found(folder: Path, choice: Choice) -> list[str]:
             known = path.parent if path.name in _INSIDE else path
             if path.is_file() and path.name != "pyproject.toml":
                 paths.append(str(known.relative_to(folder)))
-    return list(dict.fromkeys(paths))[:_LISTED]
+    return list(dict.fromkeys(paths))
+
+
+def shelves(folder: Path, choice: Choice) -> tuple[Shelf, ...]:
+    """What lies in `folder`, then what lies on each drive that is in, and why a drive can't be looked at."""
+    from vestry.media import discovery  # noqa: PLC0415 - home is there at once
+
+    here = found(folder, choice)
+    made = [Shelf("Found here:" if here else "None was found in this folder; type where it is.", tuple(here))]
+    known = {(folder / path).resolve() for path in here}
+    for drive in discovery.find():
+        why_not, paths = drive.why_not(None), []
+        if drive.mounted is not None:
+            try:
+                paths = [str(drive.mounted / path) for path in found(drive.mounted, choice)]
+            except OSError as error:
+                why_not = error.strerror or "it can't be read"
+        said = f": {why_not}" if why_not else ":" if paths else ": none on it"
+        made.append(Shelf(f"{drive.describe()}{said}", tuple(p for p in paths if Path(p).resolve() not in known)))
+    return tuple(made)
 
 
 def run_home() -> int:
