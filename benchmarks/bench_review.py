@@ -1,11 +1,12 @@
 """Two versions of a role of PyPI's size, from files to the first screen, against python-tuf parsing both and making the
-canonical bytes of one; and 16,384 bins in one folder. Each side runs in a process of its own.
+canonical bytes of one. Each side runs in a process of its own, from bytecode, as an installer leaves it.
 
-    python benchmarks/bench_review.py [DELEGATIONS FILES BINS]      (default: 500000 2000000 16384)
+    python benchmarks/bench_review.py [DELEGATIONS FILES]      (default: 500000 2000000)
 """
 
 from __future__ import annotations
 
+import compileall
 import hashlib
 import json
 import random
@@ -17,6 +18,8 @@ from pathlib import Path
 
 import apart
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+import vestry
 
 CHANGED = 1_000
 RUNS = 2
@@ -115,6 +118,7 @@ def measured(program: str, *arguments: str) -> tuple[float, float]:
 def main() -> None:
     """Print a line a comparison."""
     counts = [int(a) for a in sys.argv[1:]] or [500_000, 2_000_000]
+    compileall.compile_dir(Path(vestry.__file__).parent, quiet=2)
     changed = set(random.Random(1).sample(range(min(counts)), CHANGED))
     with tempfile.TemporaryDirectory() as folder:
         for role, make, count in zip(("claimed", "files"), (claimed, files), counts, strict=False):

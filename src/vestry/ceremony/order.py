@@ -17,7 +17,7 @@ from vestry.ceremony.sequence import sequence
 from vestry.ceremony.succession import given, succession
 from vestry.errors import VestryError
 from vestry.metadata import document, layout
-from vestry.metadata.keys import Key
+from vestry.metadata.keys import ED25519_PREFIX, Key
 from vestry.text import printable
 
 __all__ = ["EXAMPLE_KEYS", "Problem", "check"]
@@ -30,8 +30,7 @@ _PRINTED = (
     "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c",
     "fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025",
 )
-_ED25519_SPKI = bytes.fromhex("302a300506032b6570032100")
-EXAMPLE_KEYS = frozenset(hashlib.sha256(_ED25519_SPKI + bytes.fromhex(raw)).hexdigest() for raw in _PRINTED)
+EXAMPLE_KEYS = frozenset(hashlib.sha256(ED25519_PREFIX + bytes.fromhex(raw)).hexdigest() for raw in _PRINTED)
 """Fingerprints (SHA-256 of the SubjectPublicKeyInfo) of keys that are published as examples."""
 
 _SHORT_LIFE, _LONG_LIFE = 30, 3 * 366

@@ -143,6 +143,8 @@ class Run:
     """How many entries it has, where that is known."""
     depths: frozenset[int] | None = None
     """How many slashes its names have, where that is known."""
+    listed: bytes = field(default=b"", repr=False)
+    """The names of delegations, joined by line feeds, where each is known to be for just the paths below its name."""
 
     def text(self) -> bytes:
         """The canonical bytes of its entries, joined by commas."""
@@ -160,8 +162,8 @@ class Run:
 
     def names(self) -> list[bytes]:
         """The names of its entries, in order."""
-        if self.form is KEYS:
-            return [token[:64] for token in self.tokens()]
+        if self.form is KEYS and not self.spaced:
+            return [self.raw[at : at + 64] for at in range(self.start + 1, self.end, self.form.length + 1)]
         if self.form is TARGETS:
             pieces = self.text().split(_HASHED)
             return [piece[piece.rfind(b'"') + 1 :] for piece in pieces[:-1]]
@@ -204,22 +206,25 @@ def cut(raw: bytes, known: Mapping[tuple[str, ...], Sequence[Run]] = MappingProx
         told = second.answer
         rest = _looked(_found(raw, forms, spaced, [], middle, len(raw))) if told is None else _heard(raw, told)
         return marked(raw, _united(first, rest))
-    return marked(raw, _found(raw, forms, spaced, runs, 0, len(raw)))
+    return marked(raw, [*runs, *_looked(_found(raw, forms, spaced, runs, 0, len(raw)))])
 
 
-def _found(raw: bytes, forms: Sequence[Form], spaced: bool, runs: Sequence[Run], start: int, end: int) -> list[Run]:
-    """`runs` and those of `forms` from `start` to before `end`, in their order."""
-    runs = sorted(runs, key=lambda r: r.start)
+def _found(raw: bytes, forms: Sequence[Form], spaced: bool, known: Sequence[Run], start: int, end: int) -> list[Run]:
+    """Runs of `forms`, beside those that are `known`, from `start` to before `end`."""
+    runs: list[Run] = []
     for form in forms:
         # Where runs of another form were found there is nothing of this one.
-        ends = [start, *(at for r in runs for at in (r.start, r.end)), end]
+        ends = [start, *(at for r in _in_order([*known, *runs]) for at in (r.start, r.end)), end]
         found = (
             m for a, b in zip(ends[::2], ends[1::2], strict=True) for m in _RUNS[form.place, spaced].finditer(raw, a, b)
         )
         # A short run costs more than it spares; its entries are read as any.
         runs += [Run(form, raw, m.start(), m.end(), spaced) for m in found if m.end() - m.start() >= SHORTEST]
-        runs.sort(key=lambda r: r.start)
-    return runs
+    return _in_order(runs)
+
+
+def _in_order(runs: Sequence[Run]) -> list[Run]:
+    return sorted(runs, key=lambda r: r.start)
 
 
 def _middle(raw: bytes) -> int:
@@ -233,25 +238,31 @@ def _middle(raw: bytes) -> int:
 
 
 def _looked(runs: Sequence[Run]) -> list[Run]:
-    """Runs with what is known once the names of files are looked at."""
-    return [_with_names(run) if run.form is TARGETS else run for run in runs]
+    """Runs with what is known once the names of their entries are looked at."""
+    return [_with_names(run) for run in runs]
 
 
 def _with_names(run: Run) -> Run:
+    if run.form is ROLES:
+        found = [] if run.spaced else _NAMED.findall(run.raw, run.start, run.end)
+        return replace(run, size=run.count, listed=b"\n".join(found) if len(found) == run.count else b"")
     names = run.names()
-    depths = frozenset(name.count(b"/") for name in names)
+    depths = frozenset(name.count(b"/") for name in names) if run.form is TARGETS else None
     return replace(run, rising=all(map(lt, names, names[1:])), size=len(names), depths=depths)
 
 
 def _told(runs: Sequence[Run]) -> bytes:
-    told = [(_FORMS.index(r.form), r.start, r.end, r.rising, r.size, sorted(r.depths or ())) for r in runs]
+    told = [
+        (_FORMS.index(r.form), r.start, r.end, r.rising, r.size, sorted(r.depths or ()), r.listed.decode())
+        for r in runs
+    ]
     return json.dumps(told).encode()
 
 
 def _heard(raw: bytes, told: bytes) -> list[Run]:
     return [
-        Run(_FORMS[form], raw, start, end, False, rising, size, frozenset(depths) or None)
-        for form, start, end, rising, size, depths in json.loads(told)
+        Run(_FORMS[form], raw, start, end, False, rising, size, frozenset(depths) or None, listed.encode())
+        for form, start, end, rising, size, depths, listed in json.loads(told)
     ]
 
 
@@ -260,13 +271,16 @@ def _united(first: list[Run], rest: list[Run]) -> list[Run]:
     if not first or not rest or first[-1].form is not rest[0].form or first[-1].end + 1 != rest[0].start:
         return first + rest
     a, b = first[-1], rest[0]
-    whole = replace(a, end=b.end, size=a.size + b.size, depths=a.depths | b.depths if a.depths and b.depths else None)
-    whole = replace(whole, rising=a.rising and b.rising and _last(a) < _first(b).encode())
+    depths = a.depths | b.depths if a.depths and b.depths else None
+    listed = a.listed + b"\n" + b.listed if a.listed and b.listed else b""
+    rising = a.rising and b.rising and _last(a) < _first(b).encode()
+    whole = replace(a, end=b.end, size=a.size + b.size, depths=depths, listed=listed, rising=rising)
     return [*first[:-1], whole, *rest[1:]]
 
 
 def marked(raw: bytes, runs: Sequence[Run]) -> Cut | None:
-    """`raw` with a mark for each of `runs`, which stand in it in this order; None where no mark can be found."""
+    """`raw` with a mark for each of `runs`; None where no mark can be found."""
+    runs = _in_order(runs)
     nonce = secrets.token_hex(16)
     if not runs or nonce.encode() in raw:
         return None
@@ -295,7 +309,7 @@ class Placed:
 
     signed: dict[str, Any]
     runs: tuple[tuple[Run, int], ...]
-    tokens: dict[tuple[str, ...], list[bytes]]
+    tokens: dict[tuple[str, ...], list[bytes]] = field(default_factory=dict)
     _numbers: dict[bytes, int] = field(default_factory=dict)
     alike: set[str] = field(default_factory=lambda: {"paths"})
     """Holds "paths" as long as each plain delegation is for just the paths below its own name."""
@@ -303,9 +317,15 @@ class Placed:
     ids: Aside | None = None
     """Tells whether the id of each plain key is its digest (see `true_ids`)."""
 
-    def ids_hold(self) -> bool:
-        """Whether the id of each plain key is known to be its digest."""
-        return self.ids is not None and self.ids.answer == _HOLD
+    def false_ids(self) -> set[bytes]:
+        """The ids of plain keys that are not their digests."""
+        if self.ids is not None and self.ids.answer == _HOLD:
+            return set()
+        return {kid for run, _ in self.runs if run.form is KEYS for kid in false_ids(run)}
+
+    def names(self, form: Form) -> list[bytes]:
+        """The names of the crowd of one form, in their order."""
+        return [name for run, _ in self.runs if run.form is form for name in run.names()]
 
     def entries(self, form: Form) -> list[bytes]:
         """The tokens of the crowd of one form, in their order."""
@@ -316,9 +336,10 @@ class Placed:
     def numbers(self) -> dict[bytes, int]:
         """The numbers (0-based) of plain delegations among themselves, by name."""
         if not self._numbers:
-            texts = ((run.raw, run.start, run.end) for run, _ in self.runs if run.form is ROLES and not run.spaced)
-            listed = [name for text in texts for name in _NAMED.findall(*text)]
-            if len(listed) != sum(run.count for run, _ in self.runs if run.form is ROLES):
+            runs = [run if run.listed else _with_names(run) for run, _ in self.runs if run.form is ROLES]
+            if all(run.listed for run in runs):
+                listed = [name for run in runs for name in run.listed.split(b"\n")]
+            else:
                 self.alike.clear()
                 listed = [ROLES.name(token) for token in self.entries(ROLES)]
             self._numbers.update(zip(listed, range(len(listed)), strict=True))
@@ -328,23 +349,29 @@ class Placed:
 _HOLD = b"ids hold"
 
 
-def false_ids(tokens: Sequence[bytes]) -> Iterator[bytes]:
-    """The ids of keys, by their tokens, that are not the SHA-256 of the canonical key object."""
-    sha, brace, scheme = hashlib.sha256, b"{", KEYS.after
-    for at in range(0, len(tokens), _BATCH):
-        batch = tokens[at : at + _BATCH]
-        kids = [t[:64] for t in batch]
-        digests = [sha(brace + t[67:] + scheme).digest() for t in batch]
+def false_ids(run: Run) -> Iterator[bytes]:
+    """The ids of plain keys that are not the SHA-256 of the canonical key object."""
+    sha, text, size = hashlib.sha256, run.text(), KEYS.length
+    for start in range(0, len(text), _BATCH * (size + 1)):
+        places = range(start, min(start + _BATCH * (size + 1), len(text)), size + 1)
+        kids = [text[at + 1 : at + 65] for at in places]
+        digests = [sha(text[at + 67 : at + size]).digest() for at in places]
         if b"".join(digests) != unhexlify(b"".join(kids)):
             yield from (kid for kid, digest in zip(kids, digests, strict=True) if unhexlify(kid) != digest)
 
 
+def plain_id(public: bytes) -> bytes:
+    """The true id of a plain key whose public half (hex) this is."""
+    value = b'{"keytype":"ed25519","keyval":{"public":"%b"},"scheme":"ed25519"}' % public
+    return hashlib.sha256(value).hexdigest().encode()
+
+
 def _ids_aside(found: Cut) -> Aside | None:
-    """Look in a child whether key ids hold, where there are many and none was in a version before."""
+    """Look in a child whether key ids hold, where there are many."""
     runs = [run for run in found.runs if run.form is KEYS]
-    if any(run.rising or run.spaced for run in runs) or sum(run.end - run.start for run in runs) < aside.WORTH:
+    if sum(run.end - run.start for run in runs) < aside.WORTH:
         return None
-    return Aside(lambda: b"" if any(True for run in runs for _ in false_ids(run.tokens())) else _HOLD)
+    return Aside(lambda: b"" if any(True for run in runs for _ in false_ids(run)) else _HOLD)
 
 
 def place(signed: dict[str, Any], found: Cut, names: Container[bytes] | None = None) -> Placed | None:
@@ -357,15 +384,10 @@ def place(signed: dict[str, Any], found: Cut, names: Container[bytes] | None = N
     places = _unmarked(left, found)
     if places is None:
         return None
-    ids = _ids_aside(found)
-    cut_up = {run.start: run.tokens() for run in found.runs if run.form is KEYS and not run.rising}
-    tokens: dict[tuple[str, ...], list[bytes]] = {}
-    for run in found.runs:
-        if run.start in cut_up:
-            mine = tokens.setdefault(run.form.place, cut_up[run.start])
-            if mine is not cut_up[run.start]:
-                mine += cut_up[run.start]
-    placed = Placed(left, tuple(places), tokens, ids=ids)
+    for form in (KEYS, TARGETS):
+        if any(run.form is form for run in found.runs) and not _sorted(_container(left, form.place), found):
+            return None
+    placed = Placed(left, tuple(places), ids=_ids_aside(found) if names is None else None)
     if names is None:
         names = placed.numbers()
         if len(placed.numbers()) != sum(run.count for run in found.runs if run.form is ROLES):
@@ -374,9 +396,6 @@ def place(signed: dict[str, Any], found: Cut, names: Container[bytes] | None = N
     others = [e.get("name") for e in inner if isinstance(e, dict)] if isinstance(inner, list) else []
     if any(isinstance(n, str) and n.isascii() and n.encode() in names for n in others):
         return None
-    for form in (KEYS, TARGETS):
-        if any(run.form is form for run in found.runs) and not _sorted(_container(left, form.place), found, cut_up):
-            return None
     for run, _ in places:
         if not run.form.is_list:
             del _container(left, run.form.place)[_first(run)]
@@ -425,7 +444,7 @@ def _container(signed: Any, at: tuple[str, ...]) -> Any:
     return signed
 
 
-def _sorted(holder: dict[str, Any], found: Cut, cut_up: Mapping[int, list[bytes]]) -> bool:
+def _sorted(holder: dict[str, Any], found: Cut) -> bool:
     """Whether members stand in rising order, and so none twice: then a canonical run is a part of canonical bytes."""
     by_mark = dict(zip(found.marks, found.runs, strict=True))
     last: str | None = None
@@ -434,17 +453,15 @@ def _sorted(holder: dict[str, Any], found: Cut, cut_up: Mapping[int, list[bytes]
             return False
         last = name
         if isinstance(value, str) and (run := by_mark.get(value)) is not None:
-            if run.rising:
-                names = [_last(run)]
-            else:
-                names = [token[:64] for token in cut_up[run.start]] if run.form is KEYS else run.names()
-            if not all(map(lt, names, names[1:])):
+            if not run.rising:
                 return False
-            last = names[-1].decode()
+            last = _last(run).decode()
     return True
 
 
 def _last(run: Run) -> bytes:
+    if run.spaced:
+        return run.names()[-1]
     edge = run.form.edge(run.raw, run.start, run.end)
     return run.form.name(run.raw[max(edge, run.start) + len(run.form.before) : run.end])
 

@@ -10,6 +10,7 @@ import hashlib
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, cast
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -25,6 +26,11 @@ from vestry.metadata.canonical import encode
 from vestry.text import printable
 
 RSA_SHORTEST = 2048
+ED25519_PREFIX = bytes.fromhex("302a300506032b6570032100")
+"""What a DER SubjectPublicKeyInfo has before the 32 bytes of an Ed25519 key (RFC 8410, section 4)."""
+_ED25519_LENGTH = 32
+_REMEMBERED = 1 << 13
+"""Keys whose kind is remembered: each is asked for several times in a review."""
 
 _CURVES: Mapping[str, str] = {
     "secp256r1": "ecdsa-sha2-nistp256",
@@ -153,16 +159,7 @@ class Key:
     @property
     def usable(self) -> bool:
         """Whether the public half can be read and is of the kind that the scheme names; else no signature holds."""
-        if not self.spki:
-            return False
-        public = serialization.load_der_public_key(self.spki)
-        if isinstance(public, ec.EllipticCurvePublicKey):
-            kind = _CURVES.get(public.curve.name, "")
-        elif isinstance(public, rsa.RSAPublicKey):
-            kind = "rsa"
-        else:  # Ed25519PublicKey, MLDSA65PublicKey
-            kind = type(public).__name__.removesuffix("PublicKey").lower()
-        return self.scheme.replace("ml-dsa-", "mldsa").startswith(kind or "-")
+        return bool(self.spki) and self.scheme.replace("ml-dsa-", "mldsa").startswith(_kind(self.spki) or "-")
 
     def verify(self, signature: bytes, message: bytes | memoryview) -> bool:
         """Whether `signature` (in TUF's encoding) over `message` holds under this key and scheme.
@@ -226,12 +223,26 @@ def _usual_scheme(public: Any, where: str) -> str:
     raise InputRejected(f"keys of the type {name} are not used in TUF", where=where)
 
 
+@lru_cache(_REMEMBERED)
+def _kind(spki: bytes) -> str:
+    """What the schemes of a key that can be read begin with, but for the hyphen of ML-DSA; empty where none does."""
+    if spki.startswith(ED25519_PREFIX):
+        return "ed25519"
+    public = serialization.load_der_public_key(spki)
+    if isinstance(public, ec.EllipticCurvePublicKey):
+        return _CURVES.get(public.curve.name, "")
+    if isinstance(public, rsa.RSAPublicKey):
+        return "rsa"
+    return type(public).__name__.removesuffix("PublicKey").lower()  # MLDSA65PublicKey
+
+
 def _spki(keytype: str, text: str) -> bytes:
     try:
         public: Any
         if keytype == "ed25519":
-            public = ed25519.Ed25519PublicKey.from_public_bytes(bytes.fromhex(text))
-        elif "-----BEGIN" in text:
+            point = bytes.fromhex(text)  # whose 32 bytes are not looked at until something is verified
+            return ED25519_PREFIX + point if len(point) == _ED25519_LENGTH else b""
+        if "-----BEGIN" in text:
             public = serialization.load_pem_public_key(text.encode())
         else:  # version 1 to 4 of Sigstore's root hold the raw point in hex
             public = legacy.raw_point(text) if keytype.startswith("ecdsa") else None

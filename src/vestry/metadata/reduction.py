@@ -18,18 +18,17 @@ from typing import Any
 
 from vestry.metadata import look_ahead
 from vestry.metadata.canonical import encode
-from vestry.metadata.crowd import KEYS, ROLES, TARGETS, Form, false_ids
+from vestry.metadata.crowd import KEYS, ROLES, TARGETS, Form, plain_id
 from vestry.metadata.delegation_index import Index, segments_meet, wild
 from vestry.metadata.document import Document, LargeDocument
 from vestry.metadata.edits import DELEGATED, Edit
 from vestry.metadata.following import Steps, in_place
-from vestry.metadata.keys import Key
+from vestry.metadata.keys import ED25519_PREFIX, Key
 from vestry.metadata.lookalike import Known, project_of, skeletons, unicode_skeleton
 from vestry.metadata.rules_delegations import delegated, patterns
 from vestry.metadata.rules_keys import SMALL_ORDER
 from vestry.metadata.rules_names import fits
 
-_ED25519_PREFIX = bytes.fromhex("302a300506032b6570032100")
 _FEW = 3
 """Patterns with wildcards before their last segment that are held against each entry."""
 
@@ -119,9 +118,13 @@ class _Crowd:
 
     def __init__(self, old: LargeDocument, new: LargeDocument, steps: Mapping[tuple[str, ...], Steps]) -> None:
         self.old, self.new, self.steps = old, new, steps
-        self.keys = self._both(KEYS)
         self.drawn: dict[tuple[str, ...], set[bytes]] = {form.place: set() for form in (KEYS, ROLES, TARGETS)}
         self.left = _plain(old, steps, old=True), _plain(new, steps, old=False)
+
+    @cached_property
+    def keys(self) -> list[bytes]:
+        """Tokens of keys; cut up only where some are drawn out."""
+        return self._both(KEYS)
 
     @cached_property
     def roles(self) -> list[bytes]:
@@ -188,26 +191,25 @@ class _Crowd:
         crowd = set(wanted)
         odd = {kid for kid, count in Counter(wanted).items() if count > 1} if len(crowd) != len(wanted) else set()
         del wanted
-        kids = [t[:64] for t in self.keys]
+        kids = self._less(self.old.left.names(KEYS), KEYS)
         if len(crowd) != len(kids) or not all(map(crowd.__contains__, kids)):
             odd |= crowd.symmetric_difference(kids)
         odd |= crowd & {i.encode() for r in roles for i in r.get("keyids", ()) if isinstance(i, str) and i.isascii()}
         del crowd
-        publics = [t[_PUBLIC] for t in self.keys]
-        found = set(publics)
         twice = {point.hex().encode() for point in SMALL_ORDER}
-        if len(found) != len(publics):
-            twice |= {p for p, count in Counter(publics).items() if count > 1}
         for side in self.left:
             for keyid, value in _members(side, KEYS.place).items():
                 der = Key.from_dict(keyid, value).spki
-                if der.startswith(_ED25519_PREFIX):
-                    twice.add(der[len(_ED25519_PREFIX) :].hex().encode())
-        if not twice.isdisjoint(found):
-            odd |= {kid for kid, public in zip(kids, publics, strict=True) if public in twice}
-        del publics, found
-        if not self.old.left.ids_hold():
-            odd |= set(false_ids(self.keys))
+                if der.startswith(ED25519_PREFIX):
+                    twice.add(der[len(ED25519_PREFIX) :].hex().encode())
+        false = self.old.left.false_ids()
+        if false:
+            publics = [t[_PUBLIC] for t in self.keys]
+            twice |= {p for p, count in Counter(publics).items() if count > 1}
+            odd |= false | {kid for kid, public in zip(kids, publics, strict=True) if public in twice}
+        else:  # an id tells its public half, so that no two keys have the same one
+            odd |= {plain_id(public) for public in twice}.intersection(kids)
+        del kids
         if odd:
             self.drawn[KEYS.place].update(t for t in self.keys if t[:64] in odd)
             self.drawn[ROLES.place].update(t for t in self.roles if t[_KEYID_AT] in odd)
