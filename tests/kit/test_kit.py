@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -37,18 +38,20 @@ def build(clone: Path, **environment: str) -> Built:
 
 
 @pytest.fixture(scope="module")
-def clones(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> tuple[Path, Path]:
+def kit(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Built:
+    """Built by the first worker that asks, for all of them: it costs more than the tests."""
     if not (repository / ".git").exists():
         pytest.skip("a kit is built from a commit, and this is no git checkout")
-    folder = tmp_path_factory.mktemp("clones")
-    for name in ("hers", "his"):
-        git(folder, "clone", "--quiet", "--no-hardlinks", str(repository), name)
-    return folder / "hers", folder / "his"
-
-
-@pytest.fixture(scope="module")
-def kit(clones: tuple[Path, Path]) -> Built:
-    return build(clones[0])
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    clone, said = shared / "kit-hers", shared / "kit-hers.txt"
+    with (shared / "kit-hers.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not said.exists():
+            git(shared, "clone", "--quiet", "--no-hardlinks", str(repository), clone.name)
+            said.write_text(build(clone)[1])
+    (folder,) = (clone / "out").iterdir()
+    return folder, said.read_text()
 
 
 def listing(folder: Path) -> dict[str, tuple[str, int, int]]:
@@ -61,9 +64,10 @@ def listing(folder: Path) -> dict[str, tuple[str, int, int]]:
     return found
 
 
-def test_two_people_build_the_same_bytes(clones: tuple[Path, Path], kit: Built) -> None:
+def test_two_people_build_the_same_bytes(kit: Built, repository: Path, tmp_path: Path) -> None:
     """A kit that only its builder can vouch for is a kit that one person can change."""
-    his = clones[1]
+    his = tmp_path / "his"
+    git(tmp_path, "clone", "--quiet", "--no-hardlinks", str(repository), his.name)
     (his / "README.md").write_text("not committed")
     (his / "src" / "vestry" / "stray.py").write_text("not committed")
     other, said = build(his, TZ="Pacific/Chatham", LC_ALL="C", PYTHONHASHSEED="7")
