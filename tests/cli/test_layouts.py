@@ -8,8 +8,13 @@ from typing import Any
 
 import pytest
 from holders import holder
+from in_toto.exceptions import SignatureVerificationError
+from in_toto.models.layout import Layout
+from in_toto.models.metadata import Envelope, Metablock, Metadata
+from in_toto.verifylib import verify_metadata_signatures
 
 from vestry.cli.dispatch import main
+from vestry.media import bundle
 from vestry.metadata import layout
 
 PEOPLE = [holder(name) for name in ("Ann", "Ben")]
@@ -26,6 +31,12 @@ def layout_file(path: Path, *signers: Any, threshold: int = 2) -> Path:
     file["signatures"] = [{"keyid": s.keyid, "sig": s.sig} for s in (p.sign(unsigned) for p in signers)]
     path.write_text(json.dumps(file))
     return path
+
+
+def theirs_unsigned() -> Any:
+    """A layout as in-toto's own library has it."""
+    parts: dict[str, Any] = {"keys": {}, "steps": [], "inspect": [], "readme": ""}
+    return Layout.read({"_type": "layout", "expires": "2099-01-01T00:00:00Z", **parts})
 
 
 def given(folder: Path) -> list[str]:
@@ -59,6 +70,69 @@ def test_two_layouts_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "Step build: threshold falls from 2 to 1" in shown
     assert "(Ben)" in shown
     assert "1 of 2 of the keys given: 1 more needed" in shown
+
+
+@pytest.mark.parametrize("enveloped", [False, True])
+def test_a_layout_is_staged_signed_and_exported_like_a_role(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], enveloped: bool
+) -> None:
+    """Else a layout could only be signed where people meet. in-toto's own library judges what comes out."""
+    team = [holder(name) for name in ("Ann", "Ben", "Cas")]
+    made: Any = Envelope.from_signable(theirs_unsigned()) if enveloped else Metablock(signed=theirs_unsigned())
+    made.dump(str(tmp_path / "in.layout"))
+    keys = [arg for p in team for arg in ("--key", f"{p.name}={p.write_pem(tmp_path)}")]
+    words = ["stage", "layout", str(tmp_path / "in.layout"), *keys, "--threshold", "2", "--into"]
+    assert main([*words, str(tmp_path / "b")]) == 0
+    assert "to sign: 2 of the 3 keys of the keys given" in capsys.readouterr().out
+    opened = bundle.open_bundle(tmp_path / "b")
+    bundle.add_signature(opened, team[0].sign(opened.document))
+    assert main(["verify", str(tmp_path / "b")]) == 1
+    assert main(["export", str(tmp_path / "b"), str(tmp_path / "early"), "--signed"]) == 1
+    bundle.add_signature(bundle.open_bundle(tmp_path / "b"), team[2].sign(opened.document))
+    assert main(["export", str(tmp_path / "b"), str(tmp_path / "copy")]) == 0
+    assert main(["review", str(tmp_path / "copy"), "--plain"]) == 0
+    assert main(["verify", str(tmp_path / "copy")]) == 0
+    assert main(["export", str(tmp_path / "copy"), str(tmp_path / "out"), "--signed"]) == 0
+    assert main(["export", str(tmp_path / "copy"), str(tmp_path / "x"), "--as", "go-tuf"]) == 2
+    signed: Any = Metadata.load(str(tmp_path / "out" / "root.layout"))
+    theirs = {p.key.keyid: {"keyid": p.key.keyid, **p.key.to_dict()} for p in team}
+    unsigned_by = theirs.pop(team[1].key.keyid)
+    verify_metadata_signatures(signed, theirs)
+    with pytest.raises(SignatureVerificationError):
+        verify_metadata_signatures(signed, {unsigned_by["keyid"]: unsigned_by})
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        {"threshold": 4},
+        {"threshold": True},
+        {"keys": {}},
+        {"keys": {"0" * 64: {"keytype": "ed25519", "scheme": "ed25519", "keyval": {"public": "zz"}}}},
+        {"more": 1},
+    ],
+)
+def test_signers_that_can_not_be_are_refused(tmp_path: Path, spoil: dict[str, Any]) -> None:
+    """A bundle that names no signers, or fewer keys than must sign, would be met by nobody or by anybody."""
+    Metablock(signed=theirs_unsigned()).dump(str(tmp_path / "in.layout"))
+    assert (
+        main(
+            [
+                "stage",
+                "layout",
+                str(tmp_path / "in.layout"),
+                *given(tmp_path),
+                "--into",
+                str(tmp_path / "b"),
+            ]
+        )
+        == 0
+    )
+    path = tmp_path / "b" / "bundle.json"
+    said = json.loads(path.read_bytes())
+    said["signers"] |= spoil
+    path.write_text(json.dumps(said))
+    assert main(["verify", str(tmp_path / "b")]) == 2
 
 
 @pytest.mark.parametrize(

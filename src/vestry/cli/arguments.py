@@ -171,6 +171,10 @@ def _stage(p: argparse.ArgumentParser) -> None:
     claims.add_argument("--recently-role", default="recently-claimed", metavar="NAME", help="that of recently-claimed")
     claims.add_argument("--recently-expires", default="1d", metavar="1d|DATE", help="of recently-claimed (default: 1d)")
     _made(claims)
+    layout = _add(kinds, "stage_layout", "layout", "an in-toto layout as it is, for the keys that are to sign it")
+    layout.add_argument("layout", metavar="LAYOUT", help="the file, Metablock or DSSE; signatures in it are left out")
+    layout.add_argument("--into", required=True, metavar="BUNDLE", help="the folder to make")
+    _layout_keys(layout)
 
 
 def _above(p: argparse.ArgumentParser, previous: str) -> None:

@@ -123,6 +123,13 @@ def write(opened: Bundle, to: Path, args: argparse.Namespace) -> int:
         NotTrusted: the system would drop or refuse something, or a threshold is not met where it must be.
         MediumTrouble: it cannot be written.
     """
+    if opened.signers is not None:
+        raise InputRejected(
+            "an in-toto layout is nothing that these systems take",
+            where="--as",
+            do="export it with --signed alone",
+            code="E-USAGE",
+        )
     written = _WRITERS[args.form](opened, to, args)
     if args.json:
         output.emit({"to": str(to), "form": args.form, "files": list(written)})

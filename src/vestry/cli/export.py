@@ -87,4 +87,6 @@ def _taken(target: Path, what: str) -> Refused:
 
 def _signed(opened: Bundle) -> Mapping[str, bytes]:
     signed = exchange.complete(opened)
-    return {f"{signed.version}.{names.safe_part(opened.role)}.json": signed.raw}
+    # A layout has no version, and in-toto's own tools call it so.
+    name = f"{signed.version}.{names.safe_part(opened.role)}.json" if opened.signers is None else "root.layout"
+    return {name: signed.raw}

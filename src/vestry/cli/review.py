@@ -61,6 +61,7 @@ def of_bundle(opened: Bundle, *, now: datetime, beside: Around = ALONE) -> Revie
         now=now,
         known=lambda keyid: opened.holders.get(keyid, ""),
         policy=replace(DEFAULT, service=opened.service),
+        signers=opened.signers,
         history=beside.history,
         others=beside.others,
         next_ceremony=beside.next_ceremony,

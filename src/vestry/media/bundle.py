@@ -42,7 +42,7 @@ class Bundle:
     compare it with where that is not `trusted`; `signatures` are all found, verified or not; `certificates` maps key
     ids to PEM, which nothing here judges. `holders` maps key ids to names, `repository` says whose metadata it is,
     `service` where the document goes, and `notes` are lines for the signers: hints of whoever made the bundle, which
-    nobody signed.
+    nobody signed. `signers` are who must sign a layout, which no document says.
     """
 
     path: Path
@@ -54,12 +54,13 @@ class Bundle:
     repository: str = ""
     notes: tuple[str, ...] = ()
     service: Service = ""
+    signers: Authority | None = None
     signatures: tuple[Signature, ...] = ()
     certificates: Mapping[str, str] = field(default_factory=dict)
 
     def authorities(self) -> tuple[Authority, ...]:
         """Who must sign."""
-        return fitting.signers(self.role, self.document, self.trusted)
+        return (self.signers,) if self.signers else fitting.signers(self.role, self.document, self.trusted)
 
     def vouching(self) -> Mapping[str, str]:
         """Certificates for keys that must sign; those for others stay behind."""
@@ -68,12 +69,13 @@ class Bundle:
 
     def as_found(self) -> Document:
         """The document with every signature file, valid or not."""
-        return self.document.with_signatures(self.signatures)
+        return layout.with_signatures(self.document, self.signatures)
 
     def signed_document(self) -> Document:
         """The document with the signatures that verify with a key that an authority names, and no other."""
         who = self.authorities()
-        return self.document.with_signatures(s for s in self.signatures if not problem(who, s, self.document))
+        held = (s for s in self.signatures if not problem(who, s, self.document))
+        return layout.with_signatures(self.document, held)
 
     def tallies(self) -> tuple[Tally, ...]:
         """Who has signed, under each authority."""
@@ -92,6 +94,7 @@ class Bundle:
             notes=self.notes,
             service=self.service,
             certificates=self.certificates,
+            signers=self.signers,
         )
 
 
@@ -116,6 +119,7 @@ def files(
     notes: tuple[str, ...] = (),
     service: Service = "",
     certificates: Mapping[str, str] | None = None,
+    signers: Authority | None = None,
 ) -> Mapping[str, bytes]:
     """All files of a bundle of `signed` by name, ``SHA256SUMS`` included. Pure: same input, same bytes."""
     unsigned = layout.with_signatures(signed, ()) if signed.signatures else signed
@@ -125,7 +129,9 @@ def files(
     if previous is not None:
         fixed[_previous_name(role, previous)] = previous.raw
     facts = {name: (len(data), hashlib.sha256(data).hexdigest()) for name, data in fixed.items()}
-    said = Description(role, unsigned.version, unsigned.digest, facts, holders or {}, repository, notes, service)
+    said = Description(
+        role, unsigned.version, unsigned.digest, facts, holders or {}, repository, notes, service, signers
+    )
     found = {"bundle.json": said.encode(), **fixed}
     found |= {signatures.name(s.keyid): signatures.encode(s) for s in signed.signatures}
     found |= {evidence.name(keyid): text.encode() for keyid, text in (certificates or {}).items()}
@@ -144,6 +150,7 @@ def create(
     notes: tuple[str, ...] = (),
     service: Service = "",
     certificates: Mapping[str, str] | None = None,
+    signers: Authority | None = None,
 ) -> Bundle:
     """Make a bundle in `folder`, which must not exist, be empty, or hold one that was cut short.
 
@@ -155,9 +162,9 @@ def create(
         MediumTrouble: it cannot be written.
     """
     before = _parsed(previous, "the previous version") if isinstance(previous, bytes) else previous
-    new = _parsed(unsigned, "the unsigned document", before)
+    new = _parsed(unsigned, "the unsigned document", before, signers)
     old = _parsed(trusted, "the trusted document") if isinstance(trusted, bytes) else trusted
-    fitting.check(role, new, old, before, where=printable(str(folder), 200))
+    fitting.check(role, new, old, before, signers, where=printable(str(folder), 200))
     if folder.exists() and not entries.cut_short(folder):
         raise Refused(
             "something is there already",
@@ -171,6 +178,7 @@ def create(
         "notes": notes,
         "service": service,
         "certificates": certificates,
+        "signers": signers,
     }
     made = files(role, new, trusted=old, previous=before, **said)
     drives.export(made, folder)
@@ -217,10 +225,11 @@ def of_files(found: Mapping[str, bytes], path: Path, *, known: Sequence[Document
         repository=said.repository,
         notes=said.notes,
         service=said.service,
+        signers=said.signers,
         signatures=_signatures(found, path),
         certificates={Path(n).stem: evidence.parse(found[n], where=_show(path / n)) for n in vouching},
     )
-    fitting.check(bundle.role, new, old, before, where=_show(path))
+    fitting.check(bundle.role, new, old, before, said.signers, where=_show(path))
     _check_sums(bundle, found, said)
     return bundle
 
@@ -327,7 +336,7 @@ def _documents(
         if (name := by_folder.get(inner)) is None:
             return None
         there = next((d for d in known if d.raw is contents[name]), None)
-        return there if there is not None else _parsed(contents[name], _show(folder / name), before)
+        return there if there is not None else _parsed(contents[name], _show(folder / name), before, said.signers)
 
     old, previous = read("trusted"), read("previous")
     new = read("unsigned", previous)
@@ -343,8 +352,10 @@ def _documents(
     return new, old, previous
 
 
-def _parsed(raw: bytes, where: str, before: Document | None = None) -> Document:
+def _parsed(raw: bytes, where: str, before: Document | None = None, signers: Authority | None = None) -> Document:
     limits = intake.Limits(bytes=description.DOCUMENT_LIMIT)
+    if signers is not None:
+        return layout.read(raw, where=where, limits=limits)
     return document.read(raw, where=where, limits=limits, before=before)
 
 

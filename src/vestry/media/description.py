@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from vestry.errors import InputRejected
-from vestry.metadata import intake
+from vestry.metadata import intake, layout
+from vestry.metadata.keys import Key
 from vestry.metadata.services import NAMES, Service
+from vestry.metadata.thresholds import Authority
 
 FORMAT = "vestry-bundle-1"
 LIMIT = 1 << 20
@@ -25,14 +27,15 @@ NOTE_LONGEST = 300
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _FILE = re.compile(r"(?:unsigned|trusted|previous)/[A-Za-z0-9_.%-]{1,120}")
 _FIELDS = ("digest", "files", "format", "holders", "repository", "role", "version")
-_OPTIONAL = frozenset({"notes", "service"})
+_OPTIONAL = frozenset({"notes", "service", "signers"})
 
 
 @dataclass(frozen=True)
 class Description:
     """`digest` is SHA-256 over the canonical signed part; `files` maps names to (length in bytes, SHA-256 in hex);
     `notes` are lines for the signers, `service` is where the document goes, if that is one that Vestry knows; the file
-    says nothing of either where there is none."""
+    says nothing of either where there is none. `signers` are who must sign an in-toto layout, which has no version and
+    no document above it; of anything else, documents say that."""
 
     role: str
     version: int
@@ -42,6 +45,7 @@ class Description:
     repository: str = ""
     notes: tuple[str, ...] = ()
     service: Service = ""
+    signers: Authority | None = None
 
     def encode(self) -> bytes:
         """The file."""
@@ -55,6 +59,7 @@ class Description:
             "repository": self.repository,
             **({"notes": list(self.notes)} if self.notes else {}),
             **({"service": self.service} if self.service else {}),
+            **({"signers": _signers(self.signers)} if self.signers else {}),
         }
         return (json.dumps(value, indent=1, sort_keys=True) + "\n").encode()
 
@@ -79,7 +84,9 @@ def parse(raw: bytes, *, where: str) -> Description:
     )
     role, version, digest = value["role"], value["version"], value["digest"]
     must(isinstance(role, str) and 0 < len(role) <= 200, "role is not a name")
-    must(type(version) is int and version >= 1, "version is not a whole number from 1 on")
+    signers = _read_signers(value["signers"], must) if "signers" in value else None
+    first = 1 if signers is None else 0
+    must(type(version) is int and version >= first, f"version is not a whole number from {first} on")
     must(isinstance(digest, str) and _DIGEST.fullmatch(digest) is not None, "digest is not 64 lower-case hex digits")
     must(
         isinstance(value["files"], dict) and len(value["files"]) <= len(DOCUMENTS),
@@ -108,4 +115,21 @@ def parse(raw: bytes, *, where: str) -> Description:
         must(isinstance(note, str) and 0 < len(note) <= NOTE_LONGEST, "notes has something else than a line")
     service = value.get("service", "")
     must(service in ("", *NAMES), f"service is none of {', '.join(NAMES)}")
-    return Description(role, version, digest, files, holders, repository, tuple(notes), service)
+    return Description(role, version, digest, files, holders, repository, tuple(notes), service, signers)
+
+
+def _signers(who: Authority) -> dict[str, Any]:
+    return {"threshold": who.threshold, "keys": {key.keyid: key.to_dict() for key in who.keys}}
+
+
+def _read_signers(value: Any, must: Callable[[bool, str], None]) -> Authority:
+    must(isinstance(value, dict) and sorted(value) == ["keys", "threshold"], "signers needs keys and threshold, only")
+    threshold, listed = value["threshold"], value["keys"]
+    must(isinstance(listed, dict) and 0 < len(listed) <= HOLDERS_LIMIT, "signers has no keys, or too many")
+    must(all(_DIGEST.fullmatch(keyid) is not None for keyid in listed), "signers has something else than a key id")
+    keys = tuple(Key.from_dict(keyid, key) for keyid, key in listed.items())
+    must(all(key.usable for key in keys), "signers has a key that can't be used")
+    distinct = len({key.fingerprint for key in keys})
+    must(distinct == len(keys), "signers has a key twice")
+    must(type(threshold) is int and 1 <= threshold <= distinct, "the threshold of signers can't be reached")
+    return Authority("the keys given", layout.TYPE, threshold, keys)
