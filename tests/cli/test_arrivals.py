@@ -195,6 +195,27 @@ def test_unknown_signatures_are_kept_aside(
     assert main(["collect", str(home.path), str(kept)]) == 1
 
 
+def test_a_link_on_a_stick_leads_neither_import_nor_export_elsewhere(
+    tmp_path: Path, roots: list[Document], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Written by way of it, the holder would carry away an empty stick; read, what lies on this machine's disk."""
+    home = made(tmp_path / "home", roots, 2)
+    for name in ("stick", "other", "outside"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "stick" / "home").symlink_to(tmp_path / "outside")
+    (tmp_path / "other" / "x").symlink_to(home.path)
+    before = tree(tmp_path)
+    assert main(["export", str(home.path), str(tmp_path / "stick")]) == 3
+    assert "E-DRIVE-PLACE" in capsys.readouterr().err
+    other, new = str(tmp_path / "other"), str(tmp_path / "new")
+    for line in (["import", other, new], ["collect", str(home.path), other]):
+        assert main(line) == 2
+        assert "x: a link" in capsys.readouterr().err
+    assert tree(tmp_path) == before
+    assert main(["export", str(home.path), str(tmp_path / "other")]) == 0
+    assert not (tmp_path / "other" / "home").is_symlink()
+
+
 ODD_IDS = ("../../outside", "{}/absolute", "\x1b[2J\u202e", "", "x" * 300, "CON", "a:b", "." * 3)
 
 

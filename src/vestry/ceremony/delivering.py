@@ -51,7 +51,7 @@ def _on_a_drive(room: Room, need: int) -> Path | None:
     )
     if drive is None or drive.mounted is None:
         return None
-    return drive.mounted / names.safe_part(room.folder.resolve().name)
+    return drives.folder_on(drive.mounted, names.safe_part(room.folder.resolve().name))
 
 
 def _in_a_folder(room: Room, default: Path) -> Path:

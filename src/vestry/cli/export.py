@@ -11,7 +11,7 @@ from vestry.cli import exchange, output
 from vestry.cli.documents import open_bundle
 from vestry.cli.drives import farewell
 from vestry.errors import ExitStatus, Refused, Stopped
-from vestry.media import bundle, drives, entries, names
+from vestry.media import arrivals, bundle, drives, entries, names
 from vestry.media.bundle import Bundle
 from vestry.plain.prompts import Prompts
 from vestry.text import printable
@@ -55,14 +55,15 @@ def place(opened: Bundle, to: Path) -> Path:
     Raises:
         Refused: another bundle, or something else, is there.
         InputRejected: a damaged bundle is there.
+        MediumTrouble: a link stands where its folder should be.
     """
     if not to.exists():
         return to
     # A drive is a folder that is there already: like cp, the bundle becomes a folder in it.
-    target = to if (to / "bundle.json").exists() else to / names.safe_part(opened.path.resolve().name)
-    inside = [p.parent for p in sorted(to.glob("*/bundle.json")) if _same(p.parent, opened)]
-    if target != to and inside:
+    here = (to / "bundle.json").exists()
+    if not here and (inside := [p for p in arrivals.bundles_on(to) if _same(p, opened)]):
         return inside[0]
+    target = to if here else drives.folder_on(to, names.safe_part(opened.path.resolve().name))
     if not target.exists() or entries.cut_short(target):
         return target
     if not (target / drives.SUMS).exists():

@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
 def _chosen() -> Path:
     """The bundle that a person chooses, on the drive that they choose."""
     mounted = chosen(need=None)
-    found = sorted(p.parent for p in (mounted / "bundle.json", *mounted.glob("*/bundle.json")) if p.is_file())
+    found = [*([mounted] if (mounted / "bundle.json").is_file() else ()), *arrivals.bundles_on(mounted)]
     found += sorted(p for p in mounted.iterdir() if p.name.endswith(_ARCHIVES) and p.is_file())
     if len(found) <= 1:
         return found[0] if found else mounted

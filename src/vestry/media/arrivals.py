@@ -22,7 +22,7 @@ def bundle_folder(path: Path) -> Path | None:
         return path
     if not path.is_dir():
         return None
-    inside = sorted(p.parent for p in path.glob("*/bundle.json"))
+    inside = bundles_on(path)
     if len(inside) > 1:
         raise InputRejected(
             f"{len(inside)} bundles lie here",
@@ -31,6 +31,11 @@ def bundle_folder(path: Path) -> Path | None:
             code="E-BUNDLE-WHICH",
         )
     return inside[0] if inside else None
+
+
+def bundles_on(medium: Path) -> list[Path]:
+    """The bundles in the folders on a medium; a link to a folder is none of them."""
+    return sorted(p.parent for p in medium.glob("*/bundle.json") if not p.parent.is_symlink())
 
 
 def files(path: Path) -> tuple[Path, Mapping[str, bytes]]:

@@ -34,7 +34,7 @@ _REASONS = {
     errno.ENXIO: ("the drive is gone", "insert it and export again", "E-DRIVE-GONE"),
     errno.ENOENT: ("the drive is gone", "insert it and export again", "E-DRIVE-GONE"),
     errno.ENOTDIR: ("a file stands where a folder should be", "choose another place", "E-DRIVE-PLACE"),
-    errno.ELOOP: ("a link stands where a file should be", "choose another place", "E-DRIVE-PLACE"),
+    errno.ELOOP: ("a link stands where a file or folder should be", "choose another place", "E-DRIVE-PLACE"),
     errno.EISDIR: ("a folder stands where a file should be", "choose another place", "E-DRIVE-PLACE"),
 }
 
@@ -93,6 +93,18 @@ def export(files: Mapping[str, bytes], to: Path) -> Mapping[str, str]:
         _sync_folder(to)
         _compare(to / SUMS, wanted[SUMS])
     return {name: wanted[name] for name in files}
+
+
+def folder_on(medium: Path, name: str) -> Path:
+    """The folder of that name on a medium, for an export.
+
+    Raises:
+        MediumTrouble: a link stands there, by which everything would be written elsewhere.
+    """
+    folder = medium / name
+    with _translated(folder):
+        _no_link(folder)
+    return folder
 
 
 def write_file(path: Path, data: bytes) -> None:
@@ -176,9 +188,13 @@ def _remove(path: Path) -> None:
 def _make_folders(to: Path, name: str) -> None:
     for folder in reversed((to / name).relative_to(to).parents[:-1]):
         (to / folder).mkdir(exist_ok=True)
-        if (to / folder).is_symlink():
-            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+        _no_link(to / folder)
         _sync_folder((to / folder).parent)
+
+
+def _no_link(folder: Path) -> None:
+    if folder.is_symlink():
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
 
 
 def _place(path: Path, data: bytes) -> None:
