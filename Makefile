@@ -17,7 +17,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
-SYSTEM := softhsm2 tmux gcc python3-venv pcscd vsmartcard-vpcd ykcs11 yubico-piv-tool yubikey-manager libnss3 libnss3-tools chromium poppler-utils dosfstools gnupg
+SYSTEM := softhsm2 tmux gcc python3-venv pcscd vsmartcard-vpcd ykcs11 yubico-piv-tool yubikey-manager libnss3 libnss3-tools chromium poppler-utils dosfstools gnupg fuse3 fusefat fuseiso xorriso
 WORKERS ?= auto
 TUF_JS := tests/clients/tuf_js
 
@@ -53,7 +53,7 @@ rehearse: $(VENV)/.vestry
 system:
 	@missing=""; \
 	packages="$(SYSTEM)"; command -v npm >/dev/null || { missing=" npm"; packages+=" nodejs npm"; }; \
-	for tool in softhsm2-util tmux gcc yubico-piv-tool ykman certutil chromium pdftotext mkfs.vfat gpg; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	for tool in softhsm2-util tmux gcc yubico-piv-tool ykman certutil chromium pdftotext mkfs.vfat gpg fusermount fusefat fuseiso xorriso; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
 	for file in /usr/sbin/pcscd /usr/lib/pcsc/drivers/serial/libifdvpcd.so /usr/lib/*/libykcs11.so.2 /usr/lib/*/libsoftokn3.so; do \
 	  [[ -e $$file ]] || missing="$$missing $$file"; \
 	done; \
