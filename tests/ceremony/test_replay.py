@@ -53,6 +53,13 @@ def set_with(name: str, value: Any) -> Any:
 @pytest.mark.parametrize(
     ("kind", "change"),
     [
+        ("opened", set_with("format", 2)),
+        ("opened", set_with("rehearsal", False)),
+        ("opened", lambda body: body.update(by="Bob")),
+        ("gathered", lambda body: body.update(by="Mallory")),
+        ("token_confirmed", lambda body: body.update(by="Bob")),
+        ("signature_added", lambda body: body.update(by="Bob")),
+        ("verified", lambda body: body.update(by="Alice")),
         ("drafted", set_with("sha256", "00" * 32)),
         ("drafted", set_with("digest", "00" * 32)),
         ("key_generated", set_with("keyid", "00" * 32)),

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vestry import __version__
-from vestry.ceremony import agenda, authoring, collecting, comparing, delivering, outputs, provisioning
+from vestry.ceremony import actors, agenda, authoring, collecting, comparing, delivering, outputs, provisioning
 from vestry.ceremony import events as e
 from vestry.ceremony import script as s
 from vestry.ceremony.bench import Bench
@@ -30,7 +30,6 @@ from vestry.machine.isolation import Confinement
 from vestry.media import drives
 from vestry.text import printable, words
 
-FORMAT = 1
 TRANSCRIPT = "transcript.jsonl"
 
 _PERFORM: Mapping[type, Callable[[Room, Any, int], None]] = {
@@ -118,9 +117,8 @@ def _open(script: Script, inputs: Mapping[str, bytes], folder: Path, clock: Cloc
     if not path.exists():
         drives.make_folder(folder)
         texts = {n: _text(n, raw) for n, raw in inputs.items()}
-        opened = e.Opened(FORMAT, name, digest, script.sha256, script.text, texts, script.rehearsal)
-        administrator = next((p.name for p in script.people if p.office == "administrator"), script.people[0].name)
-        transcript, recorded = Transcript.create(path, opened, administrator, clock=clock)
+        opened = e.Opened(e.FORMAT, name, digest, script.sha256, script.text, texts, script.rehearsal)
+        transcript, recorded = Transcript.create(path, opened, actors.administrator(script), clock=clock)
         return transcript, evolve(None, recorded)
     transcript, past = Transcript.open(path, clock=clock)
     try:
@@ -149,6 +147,8 @@ def admitted(past: Sequence[e.Recorded]) -> State:
     for recorded in past:
         try:
             decide(state, recorded.event, at=recorded.at)
+            if state is not None:
+                actors.check(state, recorded.event, recorded.by)
             state = evolve(state, recorded)
         except (VestryError, KeyError, ValueError, StopIteration) as error:
             raise NotTrusted(

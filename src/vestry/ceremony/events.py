@@ -12,6 +12,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+FORMAT = 1
+"""The version of these events that `Opened` names."""
+
 
 @dataclass(frozen=True)
 class Opened:

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from vestry.ceremony import actors, gaps, outputs, proof, reading, timekeeping, today
 from vestry.ceremony import events as e
-from vestry.ceremony import gaps, outputs, proof, reading, timekeeping, today
 from vestry.ceremony.decide import decide
 from vestry.ceremony.state import State, evolve
 from vestry.errors import InputRejected, VestryError
@@ -159,7 +159,9 @@ def _judge(state: State | None, recorded: e.Recorded, before: e.Recorded | None)
     try:
         decide(state, event, at=recorded.at)
         if isinstance(event, e.Opened):
-            _opened(event)
+            _opened(event, recorded.by)
+        elif state is not None:
+            actors.check(state, event, recorded.by)
         if isinstance(event, e.DraftProved) and state is not None:
             proof.prove(state, at=recorded.at)
     except VestryError as error:
@@ -197,8 +199,14 @@ def _told(error: Exception) -> Safe:
     return printable(str(error) if isinstance(error, VestryError) else repr(error), 300)
 
 
-def _opened(event: e.Opened) -> None:
+def _opened(event: e.Opened, by: str) -> None:
     script = reading.read(event.script.encode(), where="script")
+    if by != actors.administrator(script):
+        raise InputRejected(f"'{printable(by, 80)}' does not open a ceremony of this script", where="line 0")
+    if event.format != e.FORMAT or event.rehearsal != script.rehearsal:
+        raise InputRejected(
+            "the header says another format, or another kind of ceremony than the script", where="line 0"
+        )
     if hashlib.sha256(event.script.encode()).hexdigest() != event.script_sha256:
         raise InputRejected("the script has another digest than the header says", where="line 0")
     for item in script.inputs:

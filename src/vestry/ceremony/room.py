@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-from vestry.ceremony import agenda, departing, outputs
+from vestry.ceremony import actors, agenda, departing, outputs
 from vestry.ceremony import events as e
 from vestry.ceremony.bench import Bench
 from vestry.ceremony.clock import Clock
@@ -56,8 +56,7 @@ class Room:
     @property
     def administrator(self) -> str:
         """Who acts where no holder does."""
-        people = self.state.script.people
-        return next((p.name for p in people if p.office == "administrator"), people[0].name)
+        return actors.administrator(self.state.script)
 
     def now(self) -> str:
         """The time, as events have it."""
@@ -67,6 +66,7 @@ class Room:
         """Decide, append and sync, then fold and show: nothing is on a screen that is not on disk."""
         at, known = self.now(), len(self.state.clock)
         for admitted in decide(self.state, event, at=at):
+            actors.check(self.state, admitted, by)
             recorded = self._transcript.append(admitted, by, at=datetime.fromisoformat(at))
             self.state = evolve(self.state, recorded)
             for found in self.state.clock[known:]:
@@ -114,7 +114,10 @@ class Room:
             try:
                 return self.front.ask(question)
             except Noted as noted:
-                self.record(e.ExceptionNoted(agenda.position(self.state), str(printable(noted.text))), question.person)
+                self.record(
+                    e.ExceptionNoted(agenda.position(self.state), str(printable(noted.text))),
+                    question.person or self.administrator,
+                )
             except Departed:
                 self.depart()
 
