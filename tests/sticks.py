@@ -29,7 +29,8 @@ class Stick:
             medium.write(bytes([raw[at + len(found) // 2] ^ 1]))
 
 
-def _run(*command: object) -> str:
+def run(*command: object) -> str:
+    """What a program says; OSError where it fails."""
     done = subprocess.run([str(c) for c in command], capture_output=True, text=True, check=False)
     if done.returncode:
         raise OSError(f"{command[0]}: {done.stderr.strip()}")
@@ -46,11 +47,11 @@ def insert(stack: ExitStack, folder: Path, label: str, *, kind: str = "ext4", re
         empty.truncate(4 << 20)
     options = {"ext4": ("-q", "-F", "-L", label), "vfat": ("-n", label)}[kind]
     try:
-        _run(shutil.which(f"mkfs.{kind}") or f"/usr/sbin/mkfs.{kind}", *options, image)
-        device = _run("losetup", "--find", "--show", *(["--read-only"] if read_only else []), image)
-        stack.callback(_run, "losetup", "--detach", device)
-        _run("mount", device, mounted)
-        stack.callback(_run, "umount", mounted)
+        run(shutil.which(f"mkfs.{kind}") or f"/usr/sbin/mkfs.{kind}", *options, image)
+        device = run("losetup", "--find", "--show", *(["--read-only"] if read_only else []), image)
+        stack.callback(run, "losetup", "--detach", device)
+        run("mount", device, mounted)
+        stack.callback(run, "umount", mounted)
     except OSError as error:
         pytest.skip(f"no file system can be mounted here: {error}")
     return Stick(device, mounted, image)

@@ -34,6 +34,7 @@ def ends(error: BaseException) -> Callable[[object], int]:
         (KeyboardInterrupt(), 130),
         (ValueError("secret detail"), 3),
         (RecursionError(), 3),
+        (OSError(5, "Input/output error", "/media/stick/\x1b[2J"), 3),
     ],
 )
 def test_each_error_has_its_status_and_one_line(

@@ -15,7 +15,8 @@ from importlib import import_module
 
 from vestry.cli.arguments import parser
 from vestry.cli.main import help_text
-from vestry.errors import ExitStatus, VestryError
+from vestry.errors import ExitStatus, MediumTrouble, VestryError
+from vestry.text import printable
 
 
 def main(argv: Sequence[str]) -> int:
@@ -33,10 +34,21 @@ def main(argv: Sequence[str]) -> int:
     except BrokenPipeError:
         return reader_gone()
     except Exception as error:  # noqa: BLE001 - whatever it is, a person gets one line and never a traceback
-        what = f"internal error ({type(error).__name__})"
-        do = "run again with --debug and report what it shows"
-        _failed(VestryError(what, do=do, code="E-INTERNAL"), as_json, debug)
+        _failed(_unforeseen(error), as_json, debug)
         return int(ExitStatus.DEVICE_FAILED)
+
+
+def _unforeseen(error: Exception) -> VestryError:
+    # A drive may go at any call, also at one that only asks whether a file is there.
+    if isinstance(error, OSError) and error.filename is not None:
+        return MediumTrouble(
+            f"this cannot be read or written ({error.strerror})",
+            where=printable(str(error.filename), 200),
+            do="check the drive, or name another place",
+            code="E-DRIVE-ERROR",
+        )
+    what = f"internal error ({type(error).__name__})"
+    return VestryError(what, do="run again with --debug and report what it shows", code="E-INTERNAL")
 
 
 def reader_gone() -> int:
