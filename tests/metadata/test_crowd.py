@@ -82,6 +82,7 @@ def raw_of(signed: Signed, *, indent: int | None = None, signatures: Any = (), s
 def _every_document_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crowd, "LARGE", 0)
     monkeypatch.setattr(crowd, "SHORTEST", 0)
+    monkeypatch.setattr(crowd, "_BATCH", 2)
     monkeypatch.setattr(look_ahead, "MOST_ROLES", 4)
 
 
@@ -338,6 +339,18 @@ def test_files_of_a_role_that_was_given_no_path_are_all_outside() -> None:
     roles(above).append(delegation("claimed", roles(above)[0]["keyids"][0], paths=[]))
     old, new = targets(0, 12), targets(0, 12, version=2)
     same(raw_of(old), raw_of(new), delegator=slowly(raw_of(above)))
+
+
+@pytest.mark.parametrize("other", [b"0", b"a", b'"', b"F"])
+def test_many_keys_at_once_are_the_keys_one_by_one(other: bytes) -> None:
+    """A letter of a constant part that is a digit, too ("e" of "keytype"), may be no other one."""
+    good = canonical(dict(key(n) for n in range(7)))
+    pattern = crowd._run_pattern(crowd.KEYS.entry, spaced=False)
+    for at in range(len(good)):
+        raw = good[:at] + other + good[at + 1 :]
+        for start in (0, at):
+            one_by_one = [m.span() for m in pattern.finditer(raw, start)]
+            assert list(crowd._spans(crowd.KEYS, raw, False, start, len(raw))) == one_by_one
 
 
 def test_the_crowd_is_left_out() -> None:

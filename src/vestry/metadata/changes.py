@@ -91,8 +91,10 @@ def where(path: tuple[str, ...]) -> Safe:
 def _named_edits(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Edit]:
     found = [*_delegations(old, new), *_succinct(old, new), *_keys(old, new, ("keys",))]
     found += _keys(old, new, ("delegations", "keys"))
-    found += _members(edits.apply(old, found), new)
     now = edits.apply(old, found)
+    if members := list(_members(now, new)):
+        found += members
+        now = edits.apply(old, found)
     found += _role_fields(now, new)
     found += _scalars(old, new)
     found += _targets(old, new)

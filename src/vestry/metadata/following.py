@@ -126,16 +126,14 @@ def follow(old: Run, new: bytes, names: Mapping[bytes, int]) -> Steps | None:
 
 def _common(one: bytes, i: int, end: int, other: bytes, j: int) -> int:
     """How many bytes are the same from `i` (before `end`) and from `j` on."""
-    at, step = 0, _STEP
     most = min(end - i, len(other) - j)
-    while at < most:
-        size = min(step, most - at)
-        if one[i + at : i + at + size] == other[j + at : j + at + size]:
-            at += size
-        elif size == 1:
-            break
+    at, step = 0, min(_STEP, most)
+    while step:
+        if one.startswith(other[j + at : j + at + step], i + at):
+            at += step
+            step = min(step, most - at)
         else:
-            step = size // 2
+            step //= 2
     return at
 
 
