@@ -8,13 +8,16 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from virtual_yubikey.bench import Bench
 
 from vestry.machine import isolation
 
@@ -42,6 +45,9 @@ with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         print("sent")
     except OSError as error:
         print(errno.errorcode[error.errno])
+for name in sys.argv[3:]:
+    with socket.socket(socket.AF_UNIX) as probe:
+        print(errno.errorcode.get(probe.connect_ex(name.replace("@", "\\0")), "connected"))
 """
 
 
@@ -62,22 +68,64 @@ def run(program: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.fixture
+def unix_servers() -> Iterator[tuple[str, str]]:
+    """Two more, on an abstract Unix socket (@, unix(7)) and on one in the file system, which anyone may use."""
+    folder = Path(tempfile.mkdtemp(prefix="s-"))  # short, and open to another user
+    folder.chmod(0o755)
+    with socket.socket(socket.AF_UNIX) as abstract, socket.socket(socket.AF_UNIX) as named:
+        for server, name in ((abstract, f"\0{folder}"), (named, f"{folder}/s")):
+            server.bind(name)
+            server.listen()
+        (folder / "s").chmod(0o777)
+        yield f"@{folder}", f"{folder}/s"
+    shutil.rmtree(folder)
+
+
 def needs_root() -> None:
     if os.geteuid() != 0:
         pytest.skip("only root can become another user")
 
 
 @pytest.mark.parametrize("how", ["root", "user"])
-def test_connect_works_outside_and_fails_inside(server: int, how: str) -> None:
-    """Without it a ceremony would be one mistake away from a network."""
+def test_connect_works_outside_and_fails_inside(server: int, unix_servers: tuple[str, str], how: str) -> None:
+    """Without it a ceremony would be one mistake away from a network. What is a file, like pcscd's socket, answers."""
     needs_root()
-    assert run(INSIDE, "outside", server).stdout.split()[:2] == ["connected", "connected"]
-    ran = run(INSIDE, how, server)
+    outside = run(INSIDE, "outside", server, *unix_servers).stdout.split()
+    assert outside[:2] + outside[3:] == ["connected"] * 4
+    ran = run(INSIDE, how, server, *unix_servers)
     said, *answers = ran.stdout.splitlines()
     if "not cut off" in said:
         pytest.skip(said)
     assert answers[0] == answers[2] == "ENETUNREACH", ran
     assert answers[1] in ("ENETUNREACH", "EADDRNOTAVAIL"), ran
+    assert answers[3:] == ["ECONNREFUSED", "connected"], ran
+
+
+CARDS = """
+import ctypes, os, struct, sys
+from vestry.machine import isolation
+from vestry.tokens import inventory
+from vestry.tokens.token import Pin
+if sys.argv[1] == "powerless":  # but for CAP_SETFCAP, without which nobody maps root into a namespace
+    ctypes.CDLL(None).capset(struct.pack("=Ii", 0x20080522, 0), struct.pack("=6I", 1 << 31, 1 << 31, 0, 0, 0, 0))
+before = os.readlink("/proc/self/ns/user")
+print(isolation.enter().isolated, os.readlink("/proc/self/ns/user") != before)
+source = inventory.open_named("ykcs11")
+for token in source.tokens():
+    with token.unlock(Pin(b"123456")):
+        print(token.info.serial)
+source.close()
+"""
+
+
+@pytest.mark.parametrize("how", ["root", "powerless"])
+def test_yubikeys_answer_a_process_that_is_cut_off(yubikeys: Bench, how: str) -> None:
+    """The smart card service is outside, behind a socket in the file system; a ceremony needs both."""
+    needs_root()
+    ran = run(CARDS, how)
+    own_user_namespace = str(how == "powerless")
+    assert ran.stdout.split() == ["True", own_user_namespace, *(card.serial for card in yubikeys.cards.values())], ran
 
 
 MODULE = """
