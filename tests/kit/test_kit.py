@@ -65,12 +65,15 @@ def listing(folder: Path) -> dict[str, tuple[str, int, int]]:
 
 
 def test_two_people_build_the_same_bytes(kit: Built, repository: Path, tmp_path: Path) -> None:
-    """A kit that only its builder can vouch for is a kit that one person can change."""
+    """A kit that only its builder can vouch for is a kit that one person can change. He has no index, but the wheels
+    in a folder: where they come from changes nothing."""
     his = tmp_path / "his"
     git(tmp_path, "clone", "--quiet", "--no-hardlinks", str(repository), his.name)
+    git(his, "reset", "--quiet", "--hard", (kit[0] / "COMMIT").read_text().strip())
     (his / "README.md").write_text("not committed")
     (his / "src" / "vestry" / "stray.py").write_text("not committed")
-    other, said = build(his, TZ="Pacific/Chatham", LC_ALL="C", PYTHONHASHSEED="7")
+    wheels = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(kit[0] / "wheels")}
+    other, said = build(his, TZ="Pacific/Chatham", LC_ALL="C", PYTHONHASHSEED="7", **wheels)
     assert listing(kit[0]) == listing(other)
     digest = hashlib.sha256((other / "SHA256SUMS").read_bytes()).hexdigest()
     assert " ".join(words(digest)) in " ".join(said.split())
