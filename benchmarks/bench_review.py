@@ -110,9 +110,9 @@ asyncio.run(first_screen())
 
 
 def measured(program: str, *arguments: str) -> tuple[float, float]:
-    """Seconds and MiB, the least of a few runs each: other work on the machine only ever adds."""
-    runs = [apart.measured(sys.executable, "-c", program, *arguments) for _ in range(RUNS)]
-    return min(seconds for seconds, _ in runs), min(peak for _, peak in runs)
+    """Seconds, the least of a few runs, since other work on the machine only ever adds; and MiB."""
+    command = (sys.executable, "-c", program, *arguments)
+    return min(apart.measured(*command)[0] for _ in range(RUNS)), apart.peak(*command)
 
 
 def main() -> None:

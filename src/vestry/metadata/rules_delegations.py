@@ -138,7 +138,7 @@ def delegation_escapes(c: Context) -> Iterator[Hit]:
     """PEP 480: a delegator MUST NOT delegate what was not delegated to it. Clients pass over it (TUF 1.0.34, 5.6.7)."""
     if c.delegator is None or c.delegator.type != "targets":
         return
-    given = delegated(c.delegator.signed).get(c.role)
+    given = c.delegator.delegated.get(c.role)
     if given is None:
         return
     index = Index()
@@ -172,7 +172,7 @@ def delegation_diamond(c: Context) -> Iterator[Hit]:
     """Each way names its own keys and paths, and clients take the way they come by first (python-tuf 2978)."""
     if c.delegator is None or c.delegator.type != "targets":
         return
-    beside = delegated(c.delegator.signed)
+    beside = c.delegator.delegated
     both = (name for name in delegated(c.signed) if name in beside and name != c.role)
 
     def hits() -> Iterator[Hit]:

@@ -100,7 +100,7 @@ def _escapes(path: str) -> str:
 @rule("PATH-OUTSIDE", "warn", "A role lists files that its delegator did not give to it.")
 def path_outside(c: Context) -> Iterator[Hit]:
     """Clients pass over such files (TUF 1.0.34, 5.6.7)."""
-    given = delegated(c.delegator.signed) if c.delegator is not None else None
+    given = c.delegator.delegated if c.delegator is not None else None
     files = c.signed.get("targets")
     if not given or c.role not in given or not isinstance(files, dict):
         return
