@@ -73,3 +73,21 @@ def test_a_check_that_there_is_not_is_refused_with_those_there_are(
     assert main(["check", "--desk", script('"firewall"')]) == 2
     said = capsys.readouterr().err
     assert all(name in said for name in preflight.CHECKS), said
+
+
+def test_on_a_terminal_a_check_is_folded_at_words(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A terminal breaks words anywhere, and the names of the checks would drown among the rest."""
+    seen = " ".join(["a word and another"] * 12)
+    monkeypatch.setattr(preflight, "take", lambda plan: {"network": Check("warn", seen)})
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["preflight"]) == 0
+    assert capsys.readouterr().out.count("\n") == 1
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert main(["preflight"]) == 0
+    first, *rest = capsys.readouterr().out.splitlines()
+    assert rest
+    assert max(map(len, (first, *rest))) <= 80
+    assert all(row.startswith(" " * 24) for row in rest)
+    assert " ".join([first, *rest]).split()[2:] == seen.split()

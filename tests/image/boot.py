@@ -90,7 +90,7 @@ def test_preflight_stops_nothing(machine: Machine) -> None:
     # The stick of this test is plugged in, and the ceremony's folder lies in memory: both are told.
     amiss = {name: verdict for name, verdict in verdicts.items() if verdict != "pass"}
     assert amiss == {"usb": "warn", "folder": "warn"}
-    assert "in memory (overlay over tmpfs)" in checks["folder"]["seen"]
+    assert "in memory (overlay over tmpfs)" in checks["folder"]["text"]
 
 
 def test_tokens_and_modules_are_there(machine: Machine) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 
 from vestry.text import group_hex, words
@@ -23,6 +25,15 @@ def line(*texts: str) -> None:
     """Lines of data; what comes from outside has passed `printable()`."""
     for text in texts:
         sys.stdout.write(f"{text}\n")
+
+
+def row(head: str, text: str) -> None:
+    """A line of data. On a terminal that is too narrow for it, `text` goes on below itself, not below `head`."""
+    if not sys.stdout.isatty():
+        return line(head + text)
+    width = max(20, shutil.get_terminal_size().columns - len(head))
+    folded = textwrap.wrap(text, width, break_on_hyphens=False) or [""]
+    return line(head + folded[0], *(" " * len(head) + rest for rest in folded[1:]))
 
 
 def narrate(*texts: str) -> None:

@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
         width = max(len(name) for name in checks)
         for name, check in checks.items():
             mark = "*" if name in required else " "
-            output.line(f"{mark} {name:<{width}}  {check.verdict:<11}  {check.line}")
+            output.row(f"{mark} {name:<{width}}  {check.verdict:<11}  ", check.line)
         if required:
             output.narrate("* the script requires it")
         if unfit:
