@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pictures import png, video
+from pictures import jpeg, png, video
 
 from vestry.errors import InputRejected, MediumTrouble
 from vestry.media import qr, qr_scan, qr_transfer
@@ -43,6 +43,14 @@ def test_a_film_damaged_in_places_is_read_where_it_is_whole(tmp_path: Path) -> N
     for text in qr_scan.texts(film):
         receiver.take(text)
     assert receiver.contents == {SENT.name: SENT.payload[32:]}
+
+
+@pytest.mark.parametrize("name", ["x.jpg", "IMG_0001.JPG", "100%d.jpg", "no ending"])
+def test_a_photograph_is_read_whatever_it_is_called(tmp_path: Path, name: str) -> None:
+    """Without it what is in a file would hang on its name, and a name could lead to other files."""
+    (tmp_path / name).write_bytes(jpeg(tmp_path / "made.jpg", matrix(3)).read_bytes())
+    jpeg(tmp_path / "1001.jpg", matrix(4))
+    assert list(qr_scan.texts(tmp_path / name)) == [SENT.text(3)]
 
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:

@@ -33,6 +33,8 @@ _REASONS = {
     errno.ENODEV: ("the drive is gone", "insert it and export again", "E-DRIVE-GONE"),
     errno.ENXIO: ("the drive is gone", "insert it and export again", "E-DRIVE-GONE"),
     errno.ENOENT: ("the drive is gone", "insert it and export again", "E-DRIVE-GONE"),
+    errno.ENOTCONN: ("the drive is gone", "insert it and export again", "E-DRIVE-GONE"),
+    errno.ECONNABORTED: ("the drive is gone", "insert it and export again", "E-DRIVE-GONE"),
     errno.ENOTDIR: ("a file stands where a folder should be", "choose another place", "E-DRIVE-PLACE"),
     errno.ELOOP: ("a link stands where a file or folder should be", "choose another place", "E-DRIVE-PLACE"),
     errno.EISDIR: ("a folder stands where a file should be", "choose another place", "E-DRIVE-PLACE"),

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vestry.errors import InputRejected, MediumTrouble
+from vestry.metadata import intake
 from vestry.text import printable
 
 if TYPE_CHECKING:
@@ -86,7 +87,8 @@ def texts(path: Path) -> Iterator[str]:
 
     with (
         _translated(printable(str(path), 200)),
-        path.open("rb") as file,
+        # By its number, not its name, from which FFmpeg would guess a format and which files belong to it.
+        intake.open_file(path) as file,
         av.open(file, mode="r", options=_OF_FILES) as container,
     ):
         yield from _codes(container, printable(str(path), 200))
