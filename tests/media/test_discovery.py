@@ -92,6 +92,13 @@ def test_the_disk_that_the_machine_runs_from_is_no_drive(linux: Path) -> None:
     assert "/dev/sdb1" not in {d.device for d in discovery.find(linux)}
 
 
+def test_images_that_the_system_runs_from_are_no_drives(linux: Path) -> None:
+    """The ceremony image itself lies in one, and an Ubuntu has one for each of its snaps."""
+    write(linux / "sys/block/loop0/loop", backing_file="/var/lib/snapd/snaps/core_1.snap")
+    write(linux, **{"proc/self/mountinfo": "40 27 7:0 / /snap/core/1 ro - squashfs /dev/loop0 ro\n"})
+    assert "/dev/loop0" not in {d.device for d in discovery.find(linux)}
+
+
 def test_what_is_encrypted_is_found_where_it_is_mounted(linux: Path) -> None:
     write(linux / "sys/block/sdc/sdc1/holders/dm-0", dev="253:0")
     write(linux, **{"proc/self/mountinfo": "40 27 253:0 / /media/x rw - ext4 /dev/mapper/luks rw\n"})

@@ -101,7 +101,8 @@ def find(root: Path = Path("/")) -> tuple[Drive, ...]:
         if any(_SYSTEM.fullmatch(m.place) for each in where.values() for m in each):
             continue
         drives = [_drive(root, disk, part, where[part], noted) for part in parts]
-        told = [d for d in drives if d.mounted is not None or d.file_system]
+        # Squashfs is what live systems and packaged programs run from; nobody carries a bundle in it.
+        told = [d for d in drives if (d.mounted is not None or d.file_system) and d.file_system != "squashfs"]
         # A card reader without a card has no size; an image that nobody mounted is a file like any other.
         found += told or [d for d in drives[:1] if d.size and not disk.name.startswith("loop")]
     return tuple(found)
