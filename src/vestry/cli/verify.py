@@ -176,13 +176,17 @@ def _transaction(path: Path, now: datetime, delegator: str | None, limit: int) -
         parents = [p for p in (above, *found.documents.values()) if role_entry(p, role) is not None and p is not doc]
         problems = found.problems[role] if parents else (*found.problems[role], "nothing here delegates to it")
         seen = review(role, doc, delegator=parents[0] if parents else None, now=now)
-        # Files that the role was not given to sign, or hands on: a finding elsewhere, a reason to refuse an upload.
-        outside = tuple(f.text for f in seen.findings if f.code in _OUTSIDE)
-        verdicts.append(Verdict(seen, (*problems, *outside)))
+        # What the role hands on though it was not given to it: a finding elsewhere, a reason to refuse an upload.
+        verdicts.append(Verdict(seen, (*problems, *_told_by(seen, "DELEGATION-ESCAPES", "PATH-ESCAPES", _OUTSIDE))))
     return verdicts
 
 
-_OUTSIDE = frozenset({"PATH-OUTSIDE", "DELEGATION-ESCAPES", "PATH-ESCAPES"})
+_OUTSIDE = "PATH-OUTSIDE"
+"""Files that the role was not given to sign: no client finds them. A bin under another's name lists such."""
+
+
+def _told_by(seen: Review, *codes: str) -> tuple[str, ...]:
+    return tuple(f.text for f in seen.findings if f.code in codes)
 
 
 def _groups(paths: Sequence[str]) -> list[list[Path]]:
@@ -199,7 +203,7 @@ def _verdict(link: Link, now: datetime, *, unsigned: bool = False) -> Verdict:
     # A client walks through roots that have expired since; only the last one must be valid today (TUF 5.3.10).
     when = min(now, link.document.expires - timedelta(seconds=1)) if link.superseded else now
     found = review(link.role, link.document, old=link.old, delegator=link.delegator, now=when)
-    return Verdict(found, link.problems, link.superseded, unsigned)
+    return Verdict(found, (*link.problems, *_told_by(found, _OUTSIDE)), link.superseded, unsigned)
 
 
 def _lines(verdict: Verdict) -> list[str]:

@@ -91,12 +91,15 @@ def _leaf(
     at = next((i for i, one in enumerate(above) if one is link.delegator), None)
     if at is None:
         raise _Otherwise
-    return _Leaf(_stub(found.role, path, read.file_sha256, read.version, read.expires), at, judge(link))
+    return _Leaf(
+        _stub(path, found.role, read.file_sha256, read.version, read.expires, misnamed=found.misnamed), at, judge(link)
+    )
 
 
-def _stub(role: str, path: Path, sha256: str, version: int, expires: datetime) -> Found:
+def _stub(path: Path, role: str, sha256: str, version: int, expires: datetime, *, misnamed: bool) -> Found:
     """In the place of a file, what tells it from others: its SHA-256."""
-    return Found(role, Document(bytes.fromhex(sha256), {}, (), b"", "targets", version, expires), str(path))
+    stub = Document(bytes.fromhex(sha256), {}, (), b"", "targets", version, expires)
+    return Found(role, stub, str(path), misnamed)
 
 
 def _shared_out(paths: Sequence[Path], judged: Callable[[Path], _Leaf]) -> dict[Path, _Leaf]:
@@ -124,9 +127,19 @@ def _answer(share: Sequence[Path], judged: Callable[[Path], _Leaf]) -> bytes:
 
 def _to_json(leaf: _Leaf) -> list[object]:
     read, told = leaf.found.document, leaf.told
-    placed = [leaf.found.role, read.raw.hex(), read.version, read.expires.isoformat(), leaf.delegator]
+    placed = [
+        leaf.found.role,
+        read.raw.hex(),
+        read.version,
+        read.expires.isoformat(),
+        leaf.found.misnamed,
+        leaf.delegator,
+    ]
     return [*placed, told.ok, told.listed, told.lines, told.value]
 
 
-def _from_json(path: Path, role: str, sha256: str, version: int, expires: str, delegator: int, *told: Any) -> _Leaf:
-    return _Leaf(_stub(role, path, sha256, version, datetime.fromisoformat(expires)), delegator, Told(*told))
+def _from_json(
+    path: Path, role: str, sha256: str, version: int, expires: str, misnamed: bool, delegator: int, *told: Any
+) -> _Leaf:
+    stub = _stub(path, role, sha256, version, datetime.fromisoformat(expires), misnamed=misnamed)
+    return _Leaf(stub, delegator, Told(*told))

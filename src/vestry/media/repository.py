@@ -19,7 +19,7 @@ from vestry.text import printable
 FILE_LIMIT = 64 << 20
 FILES_LIMIT = 70_000  # 65,536 hash bins, and a root a month for a lifetime
 
-_NAME = re.compile(r"(?:[0-9]+\.)?(?P<role>.+)\.json")
+_NAME = re.compile(r"(?:(?P<version>[0-9]+)\.)?(?P<role>.+)\.json")
 TOP = ("root", "timestamp", "snapshot", "targets")
 _INNER = ("metadata", "signed")
 _HISTORIES = ("root_history",)
@@ -27,11 +27,13 @@ _HISTORIES = ("root_history",)
 
 @dataclass(frozen=True)
 class Found:
-    """A document and the name of the role that its file name gives."""
+    """A document and the name of the role that its file name gives. `misnamed` says that the name gives a version, and
+    it is another one."""
 
     role: str
     document: Document
     where: str
+    misnamed: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,10 +61,10 @@ def read_files(paths: Iterable[Path], *, limit: int = FILE_LIMIT) -> tuple[Found
 
 
 def distinct(found: Iterable[Found]) -> tuple[Found, ...]:
-    """The first of those that have a role and its bytes in common."""
-    first: dict[tuple[str, str], Found] = {}
+    """The first of those that have a role and its bytes in common, and of misnamed ones."""
+    first: dict[tuple[str, str, bool], Found] = {}
     for one in found:
-        first.setdefault((one.role, one.document.file_sha256), one)
+        first.setdefault((one.role, one.document.file_sha256, one.misnamed), one)
     return tuple(first.values())
 
 
@@ -77,7 +79,9 @@ def _read(path: Path, limit: int) -> Found:
     read = layout.read(intake.read_file(path, limit=limit), where=where, limits=intake.Limits(bytes=limit))
     # The type decides but for delegated targets, which do not carry their role's name.
     role = role_in_name(path) if read.type == "targets" else None
-    return Found(role or read.type, read, where)
+    match = _NAME.fullmatch(path.name)
+    misnamed = match is not None and match["version"] is not None and int(match["version"]) != read.version
+    return Found(role or read.type, read, where, misnamed)
 
 
 def read_folder(folder: Path, *, limit: int = FILE_LIMIT) -> tuple[Found, ...]:
@@ -140,7 +144,11 @@ def chain(found: Sequence[Found], *, whole: bool = False) -> tuple[Link, ...]:
         if role in newest:
             links.append(Link(role, newest[role].document, delegator=roots[-1]))
     links += _delegated(newest, links)
-    fitted = [replace(k, problems=_fits(k, newest)) for k in links]
+    # Clients ask for every root; of others, for the one that is listed, of which there may be a copy of the right name.
+    misnamed = {(f.role, f.document.version) for f in found if f.misnamed and f is newest.get(f.role, f)}
+    fitted = [
+        replace(k, problems=(*_fits(k, newest), *_wrong_name((k.role, k.document.version) in misnamed))) for k in links
+    ]
     if whole:
         here = {f.role for f in found}
         fitted = [replace(k, problems=(*k.problems, *_missing(k, here))) for k in fitted]
@@ -152,11 +160,16 @@ def below(one: Found, above: Sequence[Document], frame: Sequence[Found]) -> Link
     it of all documents; `frame` has those that list it."""
     delegator = next((d for d in above if named(d, one.role) is not None), None)
     link = Link(one.role, one.document, delegator=delegator)
-    return replace(link, problems=_fits(link, _newest(frame)))
+    return replace(link, problems=(*_fits(link, _newest(frame)), *_wrong_name(one.misnamed)))
+
+
+def _wrong_name(misnamed: bool) -> tuple[str, ...]:
+    wrong = "it lies in a file whose name gives another version: clients that ask for that one refuse it"
+    return (wrong,) if misnamed else ()
 
 
 def _newest(found: Iterable[Found]) -> dict[str, Found]:
-    return {f.role: f for f in sorted(found, key=lambda f: f.document.version)}
+    return {f.role: f for f in sorted(found, key=lambda f: (f.document.version, not f.misnamed))}
 
 
 def _json_files(folder: Path) -> list[Path]:
