@@ -200,6 +200,15 @@ def test_the_stick_that_the_system_runs_from_is_expected(root: Path, held: str) 
     assert "sdb (Blade" in found.seen
 
 
+@pytest.mark.parametrize(("name", "empty", "full"), [("sr0", 2097151, 1_400_000), ("fd0", 8, 2880)])
+def test_an_empty_drive_is_no_storage(root: Path, name: str, empty: int, full: int) -> None:
+    """The kernel gives a drive without a disc a size all the same; this check could never pass beside one."""
+    real = disk(root, name, "pci0000:00/ata2/host1", empty, removable="1")
+    assert storage.usb((Path("/"),), root).verdict == "pass"
+    write(real, "size", str(full))
+    assert storage.usb((Path("/"),), root).verdict == "warn"
+
+
 def test_mass_storage_without_a_driver_is_told(root: Path) -> None:
     real = root / "sys/devices/pci0000:00/usb1/1-4/1-4:1.0"
     write(real, "bInterfaceClass", "03\n")

@@ -92,6 +92,13 @@ def test_the_disk_that_the_machine_runs_from_is_no_drive(linux: Path) -> None:
     assert "/dev/sdb1" not in {d.device for d in discovery.find(linux)}
 
 
+def test_an_empty_disc_drive_is_no_drive(linux: Path) -> None:
+    """The kernel says 1 GiB of it; nobody could ever put anything there."""
+    write(linux / "sys/block/sr0", size="2097151")
+    write(linux, **{"run/udev/data/b11:0": "", "proc/self/mountinfo": ""})
+    assert "/dev/sr0" not in {d.device for d in discovery.find(linux)}
+
+
 def test_images_that_the_system_runs_from_are_no_drives(linux: Path) -> None:
     """The ceremony image itself lies in one, and an Ubuntu has one for each of its snaps."""
     write(linux / "sys/block/loop0/loop", backing_file="/var/lib/snapd/snaps/core_1.snap")

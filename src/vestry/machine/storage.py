@@ -14,6 +14,8 @@ from vestry.machine.check import Check, shown
 _MIB = 1024 * 1024
 _SPACE_STOP, _SPACE_WARN = 64 * _MIB, 512 * _MIB
 _SECTOR = 512
+# What the kernel says of a drive that is empty (sr.c, floppy.c); no disc has an odd number of sectors.
+_EMPTY = {"sr": 0x1FFFFF, "fd": 8}
 _IN_MEMORY = ("tmpfs", "ramfs", "rootfs", "devtmpfs", "hugetlbfs")
 _MASS_STORAGE = "08"
 _ON_USB = re.compile(r"/usb\d+/")
@@ -114,7 +116,7 @@ def usb(needed: tuple[Path, ...], root: Path = Path("/")) -> Check:
         if not _ON_USB.search(where) and _text(disk / "removable") != "1":
             continue
         spoken.append(where)
-        if int(_text(disk / "size") or 0):
+        if sectors(disk):
             (expected if _numbers(disk) & held else unexpected).append(_described(disk))
     # A device of the class "mass storage" that no driver took shows no disk; it is here all the same.
     for interface in sorted((root / "sys/bus/usb/devices").glob("*:*")):
@@ -125,6 +127,16 @@ def usb(needed: tuple[Path, ...], root: Path = Path("/")) -> Check:
         return Check("warn", f"storage is plugged in: {', '.join(unexpected)}", "take it out until a step asks for it")
     known = f"; {', '.join(expected)} holds what runs here" if expected else ""
     return Check("pass", f"no storage is plugged in but what the system has in it{known}")
+
+
+def sectors(disk: Path) -> int:
+    """Size of a disk or partition in ``/sys/block``, in sectors of 512 bytes; 0 where no medium is in.
+
+    Raises:
+        ValueError: its size is no number.
+    """
+    told = int(_text(disk / "size") or 0)
+    return 0 if told == _EMPTY.get(disk.name.rstrip("0123456789")) else told
 
 
 def _devices(path: Path, among: tuple[Mount, ...], root: Path, depth: int = 0) -> Iterator[str]:
@@ -155,7 +167,7 @@ def _numbers(disk: Path) -> set[str]:
 
 def _described(disk: Path) -> str:
     name = " ".join(t for t in (_text(disk / "device/vendor"), _text(disk / "device/model")) if t)
-    size = int(_text(disk / "size")) * _SECTOR / 1e9
+    size = sectors(disk) * _SECTOR / 1e9
     return f"{shown(disk.name, 20)} ({f'{shown(name)}, ' if name else ''}{size:.1f} GB)"
 
 

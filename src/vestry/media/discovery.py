@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vestry.machine import storage
 from vestry.text import Safe, printable
 
 _SECTOR = 512
@@ -182,7 +183,7 @@ def _drive(
         product=f"image {Path(image).name}" if image else " ".join((told if told.strip() else made).split()),
         serial=whose.get("ID_SERIAL_SHORT", "") or _serial(disk),
         label=_plain(udev.get("ID_FS_LABEL_ENC", udev.get("ID_FS_LABEL", known.get("LABEL", "")))),
-        size=int(_read(part / "size") or 0) * _SECTOR,
+        size=storage.sectors(part) * _SECTOR,
         file_system="" if kind == "crypto_LUKS" else kind,
         mounted=Path(mount.place) if mount else None,
         let_go=mount is not None and mount.let_go,
