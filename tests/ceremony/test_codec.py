@@ -17,12 +17,11 @@ from vestry.errors import InputRejected
 EVENTS = st.one_of([st.from_type(kind) for kind in get_args(Event)])
 TEXT = st.text(st.characters(codec="utf-8"), max_size=12)
 st.register_type_strategy(str, TEXT)
+st.register_type_strategy(int, st.integers(-(2**63), 2**64 - 1))
 
 
 @given(EVENTS)
 def test_every_event_survives_a_round_trip(event: Event) -> None:
-    numbers = [getattr(event, f.name) for f in fields(event) if f.type == "int"]
-    assume(all(-(2**63) <= n < 2**64 for n in numbers))
     assume(not isinstance(event, Withheld))
     plain = json.loads(json.dumps(codec.to_json(event)))
     assert codec.from_json(codec.name_of(event), plain) == event
@@ -40,7 +39,7 @@ def test_names_are_the_classes_in_snake_case() -> None:
     assert len(names) == len(get_args(Event))
 
 
-GOOD: dict[str, Any] = {"key": "k", "token": "t", "serial": "1", "scheme": "ed25519", "bits": 0}
+GOOD: dict[str, Any] = {"key": "k", "token": "t", "serial": "1", "scheme": "ed25519", "bits": 0, "before": []}
 
 
 @pytest.mark.parametrize(

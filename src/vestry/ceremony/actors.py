@@ -35,7 +35,7 @@ def check(state: State, event: e.Event, by: str) -> None:
     Raises:
         Refused: it says who it is instead.
     """
-    if by not in {p.name for p in state.script.people}:
+    if all(by != p.name for p in state.script.people):
         raise Refused(f"'{printable(by, 80)}' is nobody of this script")
     if not isinstance(event, _OF_ANYONE) and by != (whose := _whose(state, event)):
         raise Refused(f"this is {printable(whose, 80)}'s to do, and '{printable(by, 80)}' is said to have done it")

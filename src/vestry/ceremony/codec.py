@@ -27,9 +27,12 @@ _NAMES: Mapping[type, str] = {kind: _snake(kind.__name__) for kind in get_args(E
 _TYPES: Mapping[str, type] = {name: kind for kind, name in _NAMES.items() if kind is not Withheld}
 NAMES = tuple(_TYPES)
 """What events are called, in the order of `events.py`."""
-_FIELDS: Mapping[type, Mapping[str, Any]] = {
-    kind: {f.name: hints[f.name] for f in fields(kind)} for kind in _NAMES for hints in (get_type_hints(kind),)
+_FIELDS: Mapping[type, Mapping[str, tuple[Any, str]]] = {
+    kind: {f.name: (hints[f.name], f"'{f.name}' of the event '{what}'") for f in fields(kind)}
+    for kind, what in _NAMES.items()
+    for hints in (get_type_hints(kind),)
 }
+"""Type and place of each field."""
 
 
 def name_of(event: Event) -> str:
@@ -61,15 +64,12 @@ def from_json(what: str, fields_: object) -> Event:
     if type(fields_) is not dict:
         raise InputRejected(f"the event '{what}' is not an object")
     wanted = _FIELDS[kind]
-    for name in fields_:
-        if name not in wanted:
-            raise InputRejected(f"the event '{what}' has no field '{printable(str(name), 40)}'")
-    values = {}
-    for name, hint in wanted.items():
-        if name not in fields_:
-            raise InputRejected(f"the event '{what}' lacks its field '{name}'")
-        values[name] = _typed(fields_[name], hint, f"'{name}' of the event '{what}'")
-    return cast("Event", kind(**values))
+    for name in sorted(fields_.keys() - wanted.keys()):
+        raise InputRejected(f"the event '{what}' has no field '{printable(str(name), 40)}'")
+    for name in sorted(wanted.keys() - fields_.keys()):
+        raise InputRejected(f"the event '{what}' lacks its field '{name}'")
+    typed = (_typed(fields_[name], hint, where) for name, (hint, where) in wanted.items())
+    return cast("Event", kind(*typed))
 
 
 def _plain(value: object) -> object:

@@ -21,6 +21,7 @@ SEAL_ALONE = (
     "and the rest of what it says, rests on what is withheld"
 )
 _NAMED = 5
+_HEADS, _KEYS = (e.Withheld, e.SealOpened), (e.KeyGenerated, e.KeyTaken)
 
 
 def candidates(state: State) -> Iterator[State]:
@@ -59,9 +60,9 @@ class Alone:
         event = recorded.event
         if isinstance(event, e.Withheld):
             self.gaps.append(recorded.n)
-        if isinstance(event, e.Withheld | e.SealOpened):
+        if isinstance(event, _HEADS):
             self._heads.add(recorded.head)
-        elif isinstance(event, e.KeyGenerated | e.KeyTaken):
+        elif isinstance(event, _KEYS):
             with suppress(VestryError):
                 # The script, which may be withheld, says its scheme; under another than the usual one no seal holds.
                 self._keys[event.keyid] = Key.from_pem(event.public)

@@ -166,7 +166,7 @@ def evolve(state: State | None, recorded: e.Recorded) -> State:
     event = recorded.event
     if isinstance(event, e.Withheld) and state is not None:
         # Anything may have happened in it, also that the program was started again, with another monotonic clock.
-        return replace(state, withheld=state.withheld + 1, lines=recorded.n + 1, head=recorded.head, at="")
+        return _changed(state, withheld=state.withheld + 1, lines=recorded.n + 1, head=recorded.head, at="")
     if state is None:
         if not isinstance(event, e.Opened):
             raise NotTrusted("a transcript begins with the event 'opened'", where=f"line {recorded.n}")
@@ -176,14 +176,18 @@ def evolve(state: State | None, recorded: e.Recorded) -> State:
         found = timekeeping.between(state.at, state.mono, recorded) if state.at else ()
         state = _EVOLVE[type(event)](state, event, recorded)
         if found:
-            state = replace(state, jumped=True)
+            state = _changed(state, jumped=True)
     else:
         found = ()
     clock = (*state.clock, *found) if found else state.clock
-    # A replay does this for every line, and `replace` would look at each of forty fields again.
+    return _changed(state, lines=recorded.n + 1, head=recorded.head, at=recorded.at, mono=recorded.mono, clock=clock)
+
+
+def _changed(state: State, **values: object) -> State:
+    """What `replace` gives; that looks at each of forty fields again, and a replay does this for every line."""
     after = object.__new__(State)
-    after.__dict__.update(state.__dict__, lines=recorded.n + 1, head=recorded.head)
-    after.__dict__.update(at=recorded.at, mono=recorded.mono, clock=clock)
+    after.__dict__.update(state.__dict__, **values)
+    assert len(after.__dict__) == len(state.__dict__), "a state has no field of its own"
     return after
 
 
@@ -202,37 +206,37 @@ _Ending = e.Said | e.Gathered | e.Compared | e.Verified | e.Exported | e.ImportE
 
 
 def _done(state: State, event: _Ending, _: e.Recorded) -> State:
-    state = replace(state, done=state.done | {event.step})
+    state = _changed(state, done=state.done | {event.step})
     if isinstance(event, e.Gathered):
-        return replace(state, present=event.people)
+        return _changed(state, present=event.people)
     if isinstance(event, e.Compared):
-        return replace(state, lists={**state.lists, event.name: event.sha256})
+        return _changed(state, lists={**state.lists, event.name: event.sha256})
     if isinstance(event, e.Verified):
-        return replace(state, outputs={**state.outputs, **event.files})
+        return _changed(state, outputs={**state.outputs, **event.files})
     return state
 
 
 def _preflight(state: State, event: e.PreflightTaken, _: e.Recorded) -> State:
     network = event.checks.get("network", ("", ""))
-    return replace(state, done=state.done | {event.step}, waived={**state.waived, **event.waived}, network=network)
+    return _changed(state, done=state.done | {event.step}, waived={**state.waived, **event.waived}, network=network)
 
 
 def _network(state: State, event: e.NetworkSeen, _: e.Recorded) -> State:
-    return replace(state, network=(event.verdict, event.text))
+    return _changed(state, network=(event.verdict, event.text))
 
 
 def _resumed(state: State, event: e.Resumed, _: e.Recorded) -> State:
-    return replace(state, software=event.software, software_sha256=event.software_sha256)
+    return _changed(state, software=event.software, software_sha256=event.software_sha256)
 
 
 def _intended(state: State, event: e.Event, recorded: e.Recorded) -> State:
-    return replace(state, unanswered=Intent(recorded.n, recorded.by, event))
+    return _changed(state, unanswered=Intent(recorded.n, recorded.by, event))
 
 
 def _erasing(state: State, event: e.InitialiseIntended, recorded: e.Recorded) -> State:
     # From here on nothing that was on the token can be relied on, whatever comes of the intent.
     given_up = {k.name for k in state.script.keys if k.token == event.token and k.new}
-    return replace(
+    return _changed(
         _intended(state, event, recorded),
         tokens={name: facts for name, facts in state.tokens.items() if name != event.token},
         keys={name: facts for name, facts in state.keys.items() if name not in given_up},
@@ -241,21 +245,21 @@ def _erasing(state: State, event: e.InitialiseIntended, recorded: e.Recorded) ->
 
 def _adopted(state: State, event: e.TokenAdopted, _: e.Recorded) -> State:
     facts = TokenFacts(event.serial, event.label, event.manufacturer, event.model, event.firmware, initialised=True)
-    return replace(state, tokens=_with(state.tokens, event.token, facts))
+    return _changed(state, tokens=_with(state.tokens, event.token, facts))
 
 
 def _abandoned(state: State, _event: e.IntentAbandoned, _: e.Recorded) -> State:
-    return replace(state, unanswered=None)
+    return _changed(state, unanswered=None)
 
 
 def _initialised(state: State, event: e.TokenInitialised, _: e.Recorded) -> State:
     facts = TokenFacts(event.serial, event.label, event.manufacturer, event.model, event.firmware, initialised=True)
-    return replace(state, unanswered=None, tokens=_with(state.tokens, event.token, facts))
+    return _changed(state, unanswered=None, tokens=_with(state.tokens, event.token, facts))
 
 
 def _confirmed(state: State, event: e.TokenConfirmed, _: e.Recorded) -> State:
     before = state.tokens.get(event.token) or TokenFacts(event.serial)
-    return replace(state, tokens=_with(state.tokens, event.token, replace(before, confirmed=True)))
+    return _changed(state, tokens=_with(state.tokens, event.token, replace(before, confirmed=True)))
 
 
 def _generated(state: State, event: e.KeyGenerated | e.KeyTaken, _: e.Recorded) -> State:
@@ -264,15 +268,15 @@ def _generated(state: State, event: e.KeyGenerated | e.KeyTaken, _: e.Recorded) 
         event.keyid, event.public, event.uri, scheme, findings=event.findings, certificates=event.certificates
     )
     answered = None if isinstance(event, e.KeyGenerated) else state.unanswered
-    return replace(state, unanswered=answered, keys=_with(state.keys, event.key, facts))
+    return _changed(state, unanswered=answered, keys=_with(state.keys, event.key, facts))
 
 
 def _drafted(state: State, event: e.Drafted, _: e.Recorded) -> State:
-    return replace(state, documents=_with(state.documents, event.role, drafts.draft(state, event.role)))
+    return _changed(state, documents=_with(state.documents, event.role, drafts.draft(state, event.role)))
 
 
 def _proved(state: State, event: e.DraftProved, _: e.Recorded) -> State:
-    return replace(state, proved=event.digests)
+    return _changed(state, proved=event.digests)
 
 
 def _read_facts(event: e.ReviewRead, at: str) -> ReadFacts:
@@ -280,39 +284,39 @@ def _read_facts(event: e.ReviewRead, at: str) -> ReadFacts:
 
 
 def _read(state: State, event: e.ReviewRead, recorded: e.Recorded) -> State:
-    return replace(state, read=_with(state.read, event.role, _read_facts(event, recorded.at)))
+    return _changed(state, read=_with(state.read, event.role, _read_facts(event, recorded.at)))
 
 
 def _signed(state: State, event: e.SignatureAdded | e.SignatureImported, _: e.Recorded) -> State:
     answered = None if isinstance(event, e.SignatureAdded) else state.unanswered
     pairs = _with(state.signatures.get(event.role, {}), event.keyid, event.sig)
-    return replace(state, unanswered=answered, signatures=_with(state.signatures, event.role, pairs))
+    return _changed(state, unanswered=answered, signatures=_with(state.signatures, event.role, pairs))
 
 
 def _destroyed(state: State, event: e.KeyDestroyed, _: e.Recorded) -> State:
     facts = replace(state.keys[event.key], destroyed=True)
-    return replace(state, unanswered=None, keys=_with(state.keys, event.key, facts))
+    return _changed(state, unanswered=None, keys=_with(state.keys, event.key, facts))
 
 
 def _kept(state: State, event: e.KeyKept, _: e.Recorded) -> State:
     facts = replace(state.keys[event.key], kept=event.reason)
-    return replace(state, keys=_with(state.keys, event.key, facts))
+    return _changed(state, keys=_with(state.keys, event.key, facts))
 
 
 def _seal_opened(state: State, event: e.SealOpened, recorded: e.Recorded) -> State:
-    return replace(state, seal=event, seal_head=recorded.head)
+    return _changed(state, seal=event, seal_head=recorded.head)
 
 
 def _sealed(state: State, event: e.Sealed, _: e.Recorded) -> State:
-    return replace(state, unanswered=None, seals=_with(state.seals, event.person, event))
+    return _changed(state, unanswered=None, seals=_with(state.seals, event.person, event))
 
 
 def _trouble(state: State, _e: e.TroubleMet, _: e.Recorded) -> State:
-    return replace(state, troubles=state.troubles + 1)
+    return _changed(state, troubles=state.troubles + 1)
 
 
 def _noted(state: State, _e: e.ExceptionNoted, _: e.Recorded) -> State:
-    return replace(state, exceptions=state.exceptions + 1)
+    return _changed(state, exceptions=state.exceptions + 1)
 
 
 def _known_step(state: State, index: int) -> Step:
@@ -323,12 +327,12 @@ def _known_step(state: State, index: int) -> Step:
 
 def _skipped(state: State, event: e.StepSkipped, _: e.Recorded) -> State:
     _known_step(state, event.step)
-    return replace(state, exceptions=state.exceptions + 1, skipped={**state.skipped, event.step: event})
+    return _changed(state, exceptions=state.exceptions + 1, skipped={**state.skipped, event.step: event})
 
 
 def _repeated(state: State, event: e.StepRepeated, _: e.Recorded) -> State:
     step = _known_step(state, event.step)
-    state = replace(
+    state = _changed(
         state,
         exceptions=state.exceptions + 1,
         done=state.done - {event.step},
@@ -336,7 +340,7 @@ def _repeated(state: State, event: e.StepRepeated, _: e.Recorded) -> State:
     )
     if isinstance(step, ProvisionStep):
         given_up = {k.name for k in state.script.keys if k.token in event.tokens and k.new}
-        state = replace(
+        state = _changed(
             state,
             tokens={name: facts for name, facts in state.tokens.items() if name not in event.tokens},
             keys={name: facts for name, facts in state.keys.items() if name not in given_up},
@@ -347,9 +351,9 @@ def _repeated(state: State, event: e.StepRepeated, _: e.Recorded) -> State:
         )
     if isinstance(step, ProvisionStep | DraftStep):
         # A draft names keys by their bytes, and what is below names what is above: all of it is drafted and read again.
-        return replace(state, documents={}, proved={}, read={})
+        return _changed(state, documents={}, proved={}, read={})
     if isinstance(step, ReviewStep):
-        return replace(state, read={role: facts for role, facts in state.read.items() if role not in step.roles})
+        return _changed(state, read={role: facts for role, facts in state.read.items() if role not in step.roles})
     return state
 
 
@@ -361,11 +365,11 @@ def _former(state: State, event: e.StepRepeated) -> Mapping[str, str]:
 
 def _clock_stated(state: State, event: e.ClockStated, _: e.Recorded) -> State:
     doubt = timekeeping.doubt(state.script, state.opened_at, event.watch, event.seconds)
-    return replace(state, jumped=False, doubt=doubt)
+    return _changed(state, jumped=False, doubt=doubt)
 
 
 def _clock_answered(state: State, _e: e.ClockAnswered, _: e.Recorded) -> State:
-    return replace(state, jumped=False, doubt="")
+    return _changed(state, jumped=False, doubt="")
 
 
 _EVOLVE: Mapping[type, Callable[[State, Any, e.Recorded], State]] = {

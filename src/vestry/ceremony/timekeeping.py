@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from vestry.ceremony import events as e
 from vestry.ceremony.script import Script
@@ -30,13 +31,14 @@ class Finding:
     text: str
 
 
+@lru_cache(maxsize=16)  # A replay asks for the time of a line, and for it again beside that of the next.
 def parsed(time: str) -> datetime:
     """A time as events have it, ``YYYY-MM-DDTHH:MM:SSZ``.
 
     Raises:
         ValueError: it is written otherwise.
     """
-    # Of what ISO 8601 allows, this is the one form; `fromisoformat` is fast, and a replay parses each line's time.
+    # Of what ISO 8601 allows, this is the one form.
     if len(time) != 20 or (time[4], time[7], time[10], time[13], time[16], time[19]) != tuple("--T::Z"):
         raise ValueError("not a time as events have it")
     return datetime.fromisoformat(time)
