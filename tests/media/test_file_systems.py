@@ -22,7 +22,7 @@ from sticks import run
 
 from vestry.cli.main import main
 from vestry.errors import MediumTrouble
-from vestry.media import bundle, drives
+from vestry.media import arrivals, bundle, drives
 from vestry.media.bundle import Bundle
 
 
@@ -101,6 +101,8 @@ def test_fat_pulled_out_at_any_write_holds_nothing_that_passes_for_whole(
         assert said.count("\n") == 1
         assert main(["import", str(stick), str(tmp_path / "new")]) == 3
         assert "E-DRIVE-ERROR" in capsys.readouterr().err
+        with pytest.raises(MediumTrouble):  # what a ceremony's step imports by: it must not end for a stick
+            arrivals.signatures_in(stick)
     monkeypatch.undo()
     with fat(image, stick, "ro"):
         passes = main(["import", str(stick), str(tmp_path / "new")]) == 0

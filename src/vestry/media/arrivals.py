@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
-from vestry.errors import InputRejected
+from vestry.errors import InputRejected, MediumTrouble
 from vestry.media import archive, bundle, entries, signatures
 from vestry.media.bundle import Bundle
 from vestry.metadata.document import Signature
@@ -17,12 +18,14 @@ def bundle_folder(path: Path) -> Path | None:
 
     Raises:
         InputRejected: several bundles lie in it.
+        MediumTrouble: it can't be read.
     """
-    if (path / "bundle.json").is_file():
-        return path
-    if not path.is_dir():
-        return None
-    inside = bundles_on(path)
+    with _reached(path):
+        if (path / "bundle.json").is_file():
+            return path
+        if not path.is_dir():
+            return None
+        inside = bundles_on(path)
     if len(inside) > 1:
         raise InputRejected(
             f"{len(inside)} bundles lie here",
@@ -65,10 +68,26 @@ def signatures_in(path: Path) -> tuple[Signature, ...]:
         InputRejected: it is none of these, or something in it is malformed.
         MediumTrouble: it can't be read.
     """
-    if entries.is_signature(path.name) and not path.is_dir():
+    with _reached(path):
+        is_folder, is_file = path.is_dir(), path.is_file()
+    if entries.is_signature(path.name) and not is_folder:
         return (signatures.read(path),)
-    if path.is_file():
+    if is_file:
         return bundle.of_files(archive.read(path), path).signatures
     if (folder := bundle_folder(path)) is not None:
         return bundle.open_bundle(folder).signatures
     return tuple(map(signatures.read, entries.signature_files(path).values()))
+
+
+@contextmanager
+def _reached(path: Path) -> Iterator[None]:
+    """To ask whether a file is there fails, too, where the drive is gone."""
+    try:
+        yield
+    except OSError as error:
+        raise MediumTrouble(
+            f"it cannot be read ({error.strerror})",
+            where=printable(str(path), 200),
+            do="check the drive, or take another copy",
+            code="E-DRIVE-ERROR",
+        ) from error
