@@ -98,6 +98,21 @@ def spoilt(index: Index, code: str) -> tuple[str, ...]:
         index.keys["Al_fa"] = holder("other")
         index.recently([one("Al_fa"), *fine])
         return ("Al_fa",)
+    if code in ("CLAIM-NAME a role's", "CLAIM-NAME none"):
+        name = "root" if "role" in code else "a\\b"
+        index.keys[name] = holder("other")
+        index.recently([one(name), *fine])
+        return (name,)
+    if code == "CLAIM-NAME two spellings":
+        index.keys["Al.fa"], index.keys["al-fa"] = holder("other"), holder("another")
+        index.recently([one("Al.fa"), one("al-fa"), *fine])
+        return ("al-fa",)
+    if code == "CLAIM-ALREADY spelled otherwise":
+        put = [Delegation("Al.fa", (index.keys["alfa"].key,), 1, ("Al.fa/*",), terminating=True)]
+        index.write("1.claimed", made(drafting.next_delegator(None, expires=EXPIRES, put=put), index.admin))
+        index.keys["al-fa"] = holder("other")
+        index.recently([one("al-fa"), *fine])
+        return ("al-fa",)
     if code == "CLAIM-NAME twice":
         return ("alfa", "bravo", "alfa")
     if code == "CLAIM-UNKNOWN":
@@ -134,9 +149,13 @@ def spoilt(index: Index, code: str) -> tuple[str, ...]:
     "code",
     [
         "CLAIM-NAME",
+        "CLAIM-NAME a role's",
+        "CLAIM-NAME none",
+        "CLAIM-NAME two spellings",
         "CLAIM-NAME twice",
         "CLAIM-UNKNOWN",
         "CLAIM-ALREADY",
+        "CLAIM-ALREADY spelled otherwise",
         "CLAIM-KEYS online",
         "CLAIM-KEYS threshold",
         "CLAIM-KEYS missing",

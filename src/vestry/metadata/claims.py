@@ -4,6 +4,7 @@ Security Model"): what is looked at for each of them, and what comes of it.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import Any
 
 from vestry.metadata import drafting, scope
 from vestry.metadata.delegation_index import Index
-from vestry.metadata.document import Document, LargeDocument
+from vestry.metadata.document import ROLES, Document, LargeDocument
 from vestry.metadata.drafting import Delegation
 from vestry.metadata.edits import DELEGATED
 from vestry.metadata.keys import Key
@@ -26,7 +27,10 @@ from vestry.text import printable
 
 CODES: Mapping[str, tuple[Severity, str]] = MappingProxyType(
     {
-        "CLAIM-NAME": ("stop", "A project's name is not written as indexes compare it, or stands twice in the list."),
+        "CLAIM-NAME": (
+            "stop",
+            "A project's name can be none, is a role's, not written as indexes compare it, or there twice.",
+        ),
         "CLAIM-UNKNOWN": ("stop", "A project that is to move is not in recently-claimed."),
         "CLAIM-ALREADY": ("stop", "A project that is to move is in claimed already."),
         "CLAIM-KEYS": ("stop", "A project's keys can't meet its threshold, or are not its own."),
@@ -115,6 +119,7 @@ def _finding(code: str, project: str, text: str) -> Finding:
 
 
 _Hit = tuple[str, str]
+_NAME = re.compile("[a-z0-9]+(?:-[a-z0-9]+)*")  # as normalised (PEP 508, PEP 503)
 
 
 class _Look:
@@ -130,15 +135,19 @@ class _Look:
         self._given.add(0, list(scope.given(roles.delegator, roles.claimed_role)))
         self._is_claimed, self._alike = _claimed(roles.claimed, projects)
         self._ends = _endings(roles.claimed)
+        self._roles = {*ROLES, roles.claimed_role, roles.recently_role, *delegated(roles.delegator.signed)}
+        self._spelled = {normal(name): name for name in self.recently if normal(name) != name}
 
     def project(self, name: str) -> Iterator[_Hit]:
-        if normal(name) != name:
-            yield "CLAIM-NAME", f"is {normal(name)[:100]}, as indexes compare names"
+        yield from self._name(name)
+        other = self._alike.get(name)
         if self._is_claimed(name):
             yield "CLAIM-ALREADY", "is in claimed already"
+        elif other is not None and normal(other) == name:
+            yield "CLAIM-ALREADY", f"is in claimed already, as {other[:100]}"
         if (found := self.well_known.like(name)) is not None:
             yield "CLAIM-LOOKALIKE", f"looks like the well-known {found[0]}: it {found[1]}"
-        elif (other := self._alike.get(name)) is not None:
+        elif other is not None and normal(other) != name:
             yield "CLAIM-LOOKALIKE", f"differs from {other[:100]}, which is claimed, only in letters that look alike"
         entry = self.recently.get(name)
         if entry is None:
@@ -149,6 +158,16 @@ class _Look:
         if self._ends and entry["terminating"] not in self._ends:
             does = "ends the search for its files" if entry["terminating"] else "does not end the search for its files"
             yield "CLAIM-TERMINATING", f"{does}, unlike every project that is claimed"
+
+    def _name(self, name: str) -> Iterator[_Hit]:
+        if not _NAME.fullmatch(normal(name)):
+            yield "CLAIM-NAME", "has a name that no project can have"
+        elif normal(name) != name:
+            yield "CLAIM-NAME", f"is {normal(name)[:100]}, as indexes compare names"
+        elif name in self._spelled:
+            yield "CLAIM-NAME", f"is in recently-claimed as {self._spelled[name][:100]}, too"
+        if name in self._roles:
+            yield "CLAIM-NAME", "is called as a role of the repository, whose documents it would have to replace"
 
     def _keys_of(self, entry: Mapping[str, Any]) -> Iterator[_Hit]:
         keys = [Key.from_dict(keyid, self._keys[keyid]) for keyid in entry["keyids"] if keyid in self._keys]
@@ -190,6 +209,9 @@ class _Look:
             yield "CLAIM-METADATA", f"lists a file that it was not given: {outside[:100]}"
 
 
+_BARE = str.maketrans("", "", "-_.")
+
+
 def _claimed(claimed: Document | None, projects: frozenset[str]) -> tuple[Callable[[str], bool], Mapping[str, str]]:
     """Whether a project is claimed, and for some of `projects` a claimed one whose name looks alike."""
     if isinstance(claimed, LargeDocument):
@@ -199,12 +221,12 @@ def _claimed(claimed: Document | None, projects: frozenset[str]) -> tuple[Callab
     else:
         few, many = set(delegated(claimed.signed)) if claimed is not None else set(), {}
         names = list(few)
-    shapes = {skeleton(project).replace("-", ""): project for project in sorted(projects)}
+    shapes = {skeleton(project).translate(_BARE): project for project in sorted(projects)}
     alike: dict[str, str] = {}
     for name, shape in skeletons(names):
-        project = shapes.get(shape.replace("-", ""))
-        if project is not None and project != name:
-            alike.setdefault(project, name)
+        project = shapes.get(shape.translate(_BARE))
+        if project is not None and project != name and (project not in alike or normal(name) == project):
+            alike[project] = name
     return lambda name: name in few or name.encode("utf-8", "surrogateescape") in many, alike
 
 
