@@ -17,7 +17,7 @@ from holders import EXPIRES, holder
 
 from vestry.cli.main import main
 from vestry.errors import InputRejected
-from vestry.metadata import aside, crowd, document, intake, look_ahead, reduction
+from vestry.metadata import aside, crowd, document, forms, intake, look_ahead, reduction, runs
 from vestry.metadata.document import Document, LargeDocument
 from vestry.metadata.lookalike import known_with
 from vestry.metadata.review import Review, review
@@ -81,8 +81,8 @@ def raw_of(signed: Signed, *, indent: int | None = None, signatures: Any = (), s
 @pytest.fixture(autouse=True)
 def _every_document_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crowd, "LARGE", 0)
-    monkeypatch.setattr(crowd, "SHORTEST", 0)
-    monkeypatch.setattr(crowd, "_BATCH", 2)
+    monkeypatch.setattr(runs, "SHORTEST", 0)
+    monkeypatch.setattr(runs, "_BATCH", 2)
     monkeypatch.setattr(look_ahead, "MOST_ROLES", 4)
 
 
@@ -345,12 +345,12 @@ def test_files_of_a_role_that_was_given_no_path_are_all_outside() -> None:
 def test_many_keys_at_once_are_the_keys_one_by_one(other: bytes) -> None:
     """A letter of a constant part that is a digit, too ("e" of "keytype"), may be no other one."""
     good = canonical(dict(key(n) for n in range(7)))
-    pattern = crowd._run_pattern(crowd.KEYS.entry, spaced=False)
+    pattern = forms.run_pattern(forms.KEYS, spaced=False)
     for at in range(len(good)):
         raw = good[:at] + other + good[at + 1 :]
         for start in (0, at):
             one_by_one = [m.span() for m in pattern.finditer(raw, start)]
-            assert list(crowd._spans(crowd.KEYS, raw, False, start, len(raw))) == one_by_one
+            assert list(runs._spans(forms.KEYS, raw, False, start, len(raw))) == one_by_one
 
 
 def test_the_crowd_is_left_out() -> None:

@@ -11,180 +11,20 @@ there, in its place. Whatever does not fit is read as a whole, the slow way.
 from __future__ import annotations
 
 import hashlib
-import json
-import re
 import secrets
-from binascii import unhexlify
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cache, cached_property
-from operator import lt
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
 from vestry.errors import InputRejected
 from vestry.metadata import aside
 from vestry.metadata.aside import Aside
+from vestry.metadata.forms import KEYS, ROLES, TARGETS, Form
+from vestry.metadata.runs import Run, false_ids, find_runs, first_name, in_order, last_name, with_names
 
 LARGE = 4 << 20
 """Bytes from which on a document is looked at so."""
-SHORTEST = 1 << 12
-"""Bytes from which on a run is worth it."""
-
-_HEX = r"[0-9a-f]{64}"
-# Names of devices and top-level roles have findings of their own, so they are not plain.
-_ODD_NAME = r"(?i:con|prn|aux|nul|com[0-9]|lpt[0-9]|root|targets|snapshot|timestamp)[\".]"
-_ROLE_NAME = rf"(?!{_ODD_NAME})(?=[^\"]{{1,100}}\")[A-Za-z0-9][A-Za-z0-9_-]*+(?:\.[A-Za-z0-9_-]++)*+"
-_SEGMENT = r"[A-Za-z0-9_+@~-][A-Za-z0-9._+@~-]{0,199}+"
-_BLAKE, _SHA256, _SHA512 = (
-    rf"\"{name}\"W:W\"[0-9a-f]{{{length}}}\"" for name, length in (("blake2b-256", 64), ("sha256", 64), ("sha512", 128))
-)
-_HASHES = rf"(?:{_BLAKE}(?:W,W{_SHA256})?+(?:W,W{_SHA512})?+|{_SHA256}(?:W,W{_SHA512})?+|{_SHA512})"
-
-
-@dataclass(frozen=True)
-class Form:
-    """One kind of plain entry.
-
-    `place` is its container; `entry` the expression of one, with ``W`` where white space may stand; `before` and
-    `after` are what an entry begins and ends with. Between two of them stands `joint`, so that a canonical run is cut
-    by it into the tokens that tell entries apart (of files, after a digit alone). `name` finds an entry's name in its
-    token. `length` is that of a canonical entry, in bytes, where all have one.
-    """
-
-    place: tuple[str, ...]
-    entry: str
-    before: bytes
-    joint: bytes
-    after: bytes
-    name: Callable[[bytes], bytes]
-    length: int = 0
-
-    def edge(self, raw: bytes, start: int, end: int) -> int:
-        """Where the last entry begins that begins after `start`, of those that follow each other there; -1 if none."""
-        back = raw.rfind(self.joint, start, end)
-        while back >= 0 and self.place == ("targets",) and not raw[back - 1 : back].isdigit():
-            back = raw.rfind(self.joint, start, back + len(self.joint) - 1)  # that was the end of its hashes
-        return back + len(self.joint) - len(self.before) if back >= 0 else -1
-
-    @property
-    def is_list(self) -> bool:
-        """Whether the container is a list of objects with names, and not an object of members."""
-        return self.place[-1] == "roles"
-
-
-KEYS = Form(
-    ("delegations", "keys"),
-    rf"\"{_HEX}\"W:W\{{W\"keytype\"W:W\"ed25519\"W,W\"keyval\"W:W\{{W\"public\"W:W\"{_HEX}\"W\}}W,W\"scheme\"W:W\"ed25519\"W\}}",
-    b'"',
-    b'"ed25519"},"',
-    b'"ed25519"}',
-    lambda token: token[:64],
-    len('"":{"keytype":"ed25519","keyval":{"public":""},"scheme":"ed25519"}') + 2 * 64,
-)
-ROLES = Form(
-    ("delegations", "roles"),
-    rf"\{{W\"keyids\"W:W\[W\"{_HEX}\"W\]W,W\"name\"W:W\"{_ROLE_NAME}\"W,W\"paths\"W:W\[W\"(?:{_SEGMENT}/){{1,8}}+\*\"W\]W,W"
-    r"\"terminating\"W:W(?:true|false)W,W\"threshold\"W:W1W\}",
-    b"{",
-    b"},{",
-    b"}",
-    lambda token: token[86 : token.index(b'"', 86)],
-)
-TARGETS = Form(
-    ("targets",),
-    rf"\"(?:{_SEGMENT}/){{0,8}}+{_SEGMENT}\"W:W\{{W\"hashes\"W:W\{{W{_HASHES}W\}}W,W"
-    r"\"length\"W:W(?:0|[1-9][0-9]{0,17}+)W\}",
-    b'"',
-    b'},"',
-    b"}",
-    lambda token: token[: token.index(b'"')],
-)
-_FORMS = (ROLES, KEYS, TARGETS)  # the first is found fastest
-_MEMBER = re.compile(rb'([^"]*":\{"hashes":\{[^}]*\},"length":[0-9]+)\}(?:,"|$)')
-
-
-@cache  # when it is needed: most documents are small
-def _run_pattern(entry: str, *, spaced: bool) -> re.Pattern[bytes]:
-    white = r"[ \t\r\n]*+" if spaced else ""
-    entry = entry.replace("W", white)
-    return re.compile(f"{entry}(?:{white},{white}{entry})*+".encode())
-
-
-@cache
-def _entry_pattern(entry: str) -> re.Pattern[bytes]:
-    return re.compile(entry.replace("W", "").encode())
-
-
-_HASHED = b'":{"hashes":{'
-_NAMED = re.compile(rb'"name":"([^"]*)","paths":\["\1/\*"')
-_WHITE = re.compile(rb"[ \t\r\n]+")
-_NEAR = 1 << 14
-_BATCH = 1 << 12
-_KEY_PARTS = (b':{"keytype":"ed25519","keyval":{"public":"', b'},"scheme":"ed25519"},')
-_ZEROS = bytes.maketrans(b"0123456789abcdef", b"0" * 16)
-_KEY_OF_ZEROS = (b'"%b"%b%b"%b' % (b"0" * 64, _KEY_PARTS[0], b"0" * 64, _KEY_PARTS[1])).translate(_ZEROS)
-
-
-def entry_pattern(form: Form) -> re.Pattern[bytes]:
-    """The expression of one entry in a file without white space."""
-    return _entry_pattern(form.entry)
-
-
-@dataclass(frozen=True)
-class Run:
-    """Plain entries that stand one after the other in a file, from `start` to before `end`. What they hold has no white
-    space, so that all there is stands between."""
-
-    form: Form
-    raw: bytes = field(repr=False)
-    start: int
-    end: int
-    spaced: bool
-    rising: bool = False
-    """Whether its members are known to stand in rising order."""
-    size: int = 0
-    """How many entries it has, where that is known."""
-    depths: frozenset[int] | None = None
-    """How many slashes its names have, where that is known."""
-    listed: bytes = field(default=b"", repr=False)
-    """The names of delegations, joined by line feeds, where each is known to be for just the paths below its name."""
-
-    def text(self) -> bytes:
-        """The canonical bytes of its entries, joined by commas."""
-        found = self.raw[self.start : self.end]
-        return _WHITE.sub(b"", found) if self.spaced else found
-
-    def tokens(self) -> list[bytes]:
-        """What tells its entries apart, in order: each is the canonical entry without `before` and `after`."""
-        form = self.form
-        if form is TARGETS:
-            return _MEMBER.findall(self.text(), len(form.before))
-        if self.spaced:
-            return self.text()[len(form.before) : -len(form.after)].split(form.joint)
-        return self.raw[self.start + len(form.before) : self.end - len(form.after)].split(form.joint)
-
-    def names(self) -> list[bytes]:
-        """The names of its entries, in order."""
-        if self.form is KEYS and not self.spaced:
-            return [self.raw[at : at + 64] for at in range(self.start + 1, self.end, self.form.length + 1)]
-        if self.form is TARGETS:
-            pieces = self.text().split(_HASHED)
-            return [piece[piece.rfind(b'"') + 1 :] for piece in pieces[:-1]]
-        return [self.form.name(token) for token in self.tokens()]
-
-    @cached_property
-    def count(self) -> int:
-        """How many entries it has."""
-        if self.size:
-            return self.size
-        if self.spaced:
-            return len(self.tokens())
-        if self.form is TARGETS:
-            return self.raw.count(_HASHED, self.start, self.end)
-        if self.form.length:
-            return (self.end - self.start + 1) // (self.form.length + 1)
-        return self.raw.count(self.form.joint, self.start, self.end) + 1
 
 
 @dataclass(frozen=True)
@@ -197,123 +37,15 @@ class Cut:
 
 
 def cut(raw: bytes, known: Mapping[tuple[str, ...], Sequence[Run]] = MappingProxyType({})) -> Cut | None:
-    """`raw` without its crowd, whose runs have at least `SHORTEST` bytes; None where it has none. In
+    """`raw` without its crowd, whose runs `find_runs` finds; None where it has none. In
     containers whose runs are `known`, no others are looked for.
     """
-    spaced = b"\n" in raw[:200] or b" " in raw[:200]
-    runs = [run for there in known.values() for run in there]
-    forms = [f for f in _FORMS if f.place not in known and f'"{f.place[0]}"'.encode() in raw]
-    middle = _middle(raw) if len(raw) >= aside.WORTH and not known and not spaced else 0
-    if middle:
-        second = Aside(lambda: _told(_looked(_found(raw, forms, spaced, [], middle, len(raw)))))
-        first = _looked(_found(raw, forms, spaced, [], 0, middle - 1))
-        told = second.answer
-        rest = _looked(_found(raw, forms, spaced, [], middle, len(raw))) if told is None else _heard(raw, told)
-        return marked(raw, _united(first, rest))
-    return marked(raw, [*runs, *_looked(_found(raw, forms, spaced, runs, 0, len(raw)))])
-
-
-def _found(raw: bytes, forms: Sequence[Form], spaced: bool, known: Sequence[Run], start: int, end: int) -> list[Run]:
-    """Runs of `forms`, beside those that are `known`, from `start` to before `end`."""
-    runs: list[Run] = []
-    for form in forms:
-        # Where runs of another form were found there is nothing of this one.
-        ends = [start, *(at for r in _in_order([*known, *runs]) for at in (r.start, r.end)), end]
-        found = (span for a, b in zip(ends[::2], ends[1::2], strict=True) for span in _spans(form, raw, spaced, a, b))
-        # A short run costs more than it spares; its entries are read as any.
-        runs += [Run(form, raw, a, b, spaced) for a, b in found if b - a >= SHORTEST]
-    return _in_order(runs)
-
-
-def _spans(form: Form, raw: bytes, spaced: bool, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """Where entries of `form` stand one after the other, from `start` to before `end`."""
-    pattern = _run_pattern(form.entry, spaced=spaced)
-    if form is ROLES and not spaced:  # an expression takes its time to get past a hundred megabytes of keys
-        start = raw.find(b'{"keyids":[', start, end)
-        start = end if start < 0 else start
-    if form is not KEYS or spaced:
-        yield from (m.span() for m in pattern.finditer(raw, start, end))
-        return
-    while (first := entry_pattern(KEYS).search(raw, start, end)) is not None:
-        start = _past_keys(raw, first.start(), end)
-        rest = pattern.match(raw, start, end)
-        yield first.start(), (start := rest.end() if rest is not None else start - 1)
-
-
-def _past_keys(raw: bytes, start: int, end: int) -> int:
-    """Where those of the plain keys that stand from `start` on, each with its comma, end that can be told at once.
-
-    They have one length, and with every hexadecimal digit made a zero, each is the same bytes. Letters of their
-    constant parts are such digits, too; so these parts are counted, for which those bytes have one place in each.
-    """
-    size = KEYS.length + 1
-    while start + _BATCH * size <= end:
-        keys = raw[start : start + _BATCH * size]
-        if keys.translate(_ZEROS) != _KEY_OF_ZEROS * _BATCH or any(keys.count(part) != _BATCH for part in _KEY_PARTS):
-            break
-        start += len(keys)
-    return start
-
-
-def _in_order(runs: Sequence[Run]) -> list[Run]:
-    return sorted(runs, key=lambda r: r.start)
-
-
-def _middle(raw: bytes) -> int:
-    """Where an entry begins after another, about in the middle of a file without white space; 0 if there is none."""
-    keys = max(0, raw.find(b'},"roles":[') - raw.find(b'"keys":{'))
-    half = (len(raw) + keys * 2 // 3) // 2  # keys take a third of the time that other entries take
-    for comma in re.finditer(rb"(?<=\}),", raw[half : half + _NEAR]):
-        at = half + comma.end()
-        if any(entry_pattern(form).match(raw, at) for form in _FORMS):
-            return at
-    return 0
-
-
-def _looked(runs: Sequence[Run]) -> list[Run]:
-    """Runs with what is known once the names of their entries are looked at."""
-    return [_with_names(run) for run in runs]
-
-
-def _with_names(run: Run) -> Run:
-    if run.form is ROLES:
-        found = [] if run.spaced else _NAMED.findall(run.raw, run.start, run.end)
-        return replace(run, size=run.count, listed=b"\n".join(found) if len(found) == run.count else b"")
-    names = run.names()
-    depths = frozenset(name.count(b"/") for name in names) if run.form is TARGETS else None
-    return replace(run, rising=all(map(lt, names, names[1:])), size=len(names), depths=depths)
-
-
-def _told(runs: Sequence[Run]) -> bytes:
-    told = [
-        (_FORMS.index(r.form), r.start, r.end, r.rising, r.size, sorted(r.depths or ()), r.listed.decode())
-        for r in runs
-    ]
-    return json.dumps(told).encode()
-
-
-def _heard(raw: bytes, told: bytes) -> list[Run]:
-    return [
-        Run(_FORMS[form], raw, start, end, False, rising, size, frozenset(depths) or None, listed.encode())
-        for form, start, end, rising, size, depths, listed in json.loads(told)
-    ]
-
-
-def _united(first: list[Run], rest: list[Run]) -> list[Run]:
-    """The runs of both halves of a file; one that was cut through is one again."""
-    if not first or not rest or first[-1].form is not rest[0].form or first[-1].end + 1 != rest[0].start:
-        return first + rest
-    a, b = first[-1], rest[0]
-    depths = a.depths | b.depths if a.depths and b.depths else None
-    listed = a.listed + b"\n" + b.listed if a.listed and b.listed else b""
-    rising = a.rising and b.rising and _last(a) < _first(b).encode()
-    whole = replace(a, end=b.end, size=a.size + b.size, depths=depths, listed=listed, rising=rising)
-    return [*first[:-1], whole, *rest[1:]]
+    return marked(raw, find_runs(raw, known))
 
 
 def marked(raw: bytes, runs: Sequence[Run]) -> Cut | None:
     """`raw` with a mark for each of `runs`; None where no mark can be found."""
-    runs = _in_order(runs)
+    runs = in_order(runs)
     nonce = secrets.token_hex(16)
     if not runs or nonce.encode() in raw:
         return None
@@ -369,7 +101,7 @@ class Placed:
     def numbers(self) -> dict[bytes, int]:
         """The numbers (0-based) of plain delegations among themselves, by name."""
         if not self._numbers:
-            runs = [run if run.listed else _with_names(run) for run, _ in self.runs if run.form is ROLES]
+            runs = [run if run.listed else with_names(run) for run, _ in self.runs if run.form is ROLES]
             if all(run.listed for run in runs):
                 listed = [name for run in runs for name in run.listed.split(b"\n")]
             else:
@@ -380,23 +112,6 @@ class Placed:
 
 
 _HOLD = b"ids hold"
-
-
-def false_ids(run: Run) -> Iterator[bytes]:
-    """The ids of plain keys that are not the SHA-256 of the canonical key object."""
-    sha, text, size = hashlib.sha256, run.text(), KEYS.length
-    for start in range(0, len(text), _BATCH * (size + 1)):
-        places = range(start, min(start + _BATCH * (size + 1), len(text)), size + 1)
-        kids = [text[at + 1 : at + 65] for at in places]
-        digests = [sha(text[at + 67 : at + size]).digest() for at in places]
-        if b"".join(digests) != unhexlify(b"".join(kids)):
-            yield from (kid for kid, digest in zip(kids, digests, strict=True) if unhexlify(kid) != digest)
-
-
-def plain_id(public: bytes) -> bytes:
-    """The true id of a plain key whose public half (hex) this is."""
-    value = b'{"keytype":"ed25519","keyval":{"public":"%b"},"scheme":"ed25519"}' % public
-    return hashlib.sha256(value).hexdigest().encode()
 
 
 def _ids_aside(found: Cut) -> Aside | None:
@@ -431,7 +146,7 @@ def place(signed: dict[str, Any], found: Cut, names: Container[bytes] | None = N
         return None
     for run, _ in places:
         if not run.form.is_list:
-            del _container(left, run.form.place)[_first(run)]
+            del _container(left, run.form.place)[first_name(run)]
     return placed
 
 
@@ -446,15 +161,11 @@ def _unmarked(left: dict[str, Any], found: Cut) -> list[tuple[Run, int]] | None:
                 return None
             del holder[at]
             places.append((run, at))
-        elif isinstance(holder, dict) and not run.form.is_list and holder.get(_first(run)) == mark:
+        elif isinstance(holder, dict) and not run.form.is_list and holder.get(first_name(run)) == mark:
             places.append((run, 0))
         else:
             return None
     return places
-
-
-def _first(run: Run) -> str:
-    return run.raw[run.start + 1 : run.raw.index(b'"', run.start + 1)].decode()
 
 
 def _copied(signed: dict[str, Any]) -> dict[str, Any]:
@@ -488,15 +199,8 @@ def _sorted(holder: dict[str, Any], found: Cut) -> bool:
         if isinstance(value, str) and (run := by_mark.get(value)) is not None:
             if not run.rising:
                 return False
-            last = _last(run).decode()
+            last = last_name(run).decode()
     return True
-
-
-def _last(run: Run) -> bytes:
-    if run.spaced:
-        return run.names()[-1]
-    edge = run.form.edge(run.raw, run.start, run.end)
-    return run.form.name(run.raw[max(edge, run.start) + len(run.form.before) : run.end])
 
 
 def canonical(encoded: bytes, found: Cut) -> Iterator[bytes | Run]:

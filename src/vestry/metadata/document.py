@@ -19,10 +19,11 @@ from functools import cached_property
 from typing import Any, NoReturn
 
 from vestry.errors import InputRejected
-from vestry.metadata import crowd, following, intake, legacy
+from vestry.metadata import crowd, following, forms, intake, legacy
 from vestry.metadata.canonical import encode
 from vestry.metadata.edits import named
 from vestry.metadata.keys import Key
+from vestry.metadata.runs import Run
 from vestry.text import printable
 
 ROLES = ("root", "targets", "snapshot", "timestamp")
@@ -94,7 +95,7 @@ class LargeDocument(Document):
         self,
         raw: bytes,
         left: crowd.Placed,
-        pieces: tuple[bytes | crowd.Run, ...],
+        pieces: tuple[bytes | Run, ...],
         signatures: tuple[Signature, ...],
         kind: str,
         version: int,
@@ -113,7 +114,7 @@ class LargeDocument(Document):
             object.__setattr__(self, name, value)
 
     left: crowd.Placed
-    pieces: tuple[bytes | crowd.Run, ...]
+    pieces: tuple[bytes | Run, ...]
     steps: dict[tuple[int, tuple[str, ...]], following.Steps]
     """What lies between the crowd of another document, by its identity, and this one's."""
     verdicts: dict[tuple[Key, str], bool]
@@ -156,13 +157,13 @@ class LargeDocument(Document):
         """Begin to hash; other work goes on meanwhile."""
         _ = self._digest
 
-    def plain(self, form: crowd.Form, text: str) -> Any:
+    def plain(self, form: forms.Form, text: str) -> Any:
         """The entry of the crowd in whose canonical bytes `text` stands, as no other's; None if there is none."""
         for run in (run for run, _ in self.left.runs if run.form is form):
             at = run.raw.find(text.encode(), run.start, run.end)
             if at >= 0:
                 start = run.raw.rfind(form.before, run.start, at + len(form.before))
-                entry = crowd.entry_pattern(form).match(run.raw, start, run.end)
+                entry = forms.entry_pattern(form).match(run.raw, start, run.end)
                 return json.loads(entry[0] if form.is_list else b"{%b}" % entry[0]) if entry else None
         return None
 
@@ -175,10 +176,10 @@ class LargeDocument(Document):
             inner = self.left.signed.get("delegations", {})
             few = dict(inner.get("keys", {}))
             for keyid in (i for i in keyids if i not in few):
-                few |= self.plain(crowd.KEYS, f"{json.dumps(keyid)}:{{") or {}
+                few |= self.plain(forms.KEYS, f"{json.dumps(keyid)}:{{") or {}
         entry = next((r for r in inner.get("roles", []) if r["name"] == role), None)
         if entry is None and role is not None:
-            entry = self.plain(crowd.ROLES, f'"name":{json.dumps(role)},"paths"')
+            entry = self.plain(forms.ROLES, f'"name":{json.dumps(role)},"paths"')
         return entry, few
 
     def __repr__(self) -> str:

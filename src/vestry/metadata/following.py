@@ -11,7 +11,9 @@ from bisect import bisect_left
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from vestry.metadata.crowd import Form, Placed, Run, entry_pattern
+from vestry.metadata.crowd import Placed
+from vestry.metadata.forms import Form, entry_pattern
+from vestry.metadata.runs import Run
 
 _STEP = 1 << 16
 _MOST = 50_000
@@ -28,7 +30,7 @@ _CLOSED = (b",", b"}", b"]")
 class Steps:
     """What lies between the crowds of one form in two versions.
 
-    `gone` and `come` are tokens (see `crowd.Run`) with their numbers (0-based; 0 for files) in the old and in the new
+    `gone` and `come` are tokens (see `runs.Run`) with their numbers (0-based; 0 for files) in the old and in the new
     crowd; all others are in both, in one order. `runs` are those of the new version.
     """
 

@@ -18,16 +18,17 @@ from typing import Any
 
 from vestry.metadata import look_ahead
 from vestry.metadata.canonical import encode
-from vestry.metadata.crowd import KEYS, ROLES, TARGETS, Form, plain_id
 from vestry.metadata.delegation_index import Index, segments_meet, wild
 from vestry.metadata.document import Document, LargeDocument
 from vestry.metadata.edits import DELEGATED, Edit
 from vestry.metadata.following import Steps, in_place
+from vestry.metadata.forms import KEYS, ROLES, TARGETS, Form
 from vestry.metadata.keys import ED25519_PREFIX, Key
 from vestry.metadata.lookalike import Known, project_of, skeletons, unicode_skeleton
 from vestry.metadata.rules_delegations import delegated, patterns
 from vestry.metadata.rules_keys import SMALL_ORDER
 from vestry.metadata.rules_names import fits
+from vestry.metadata.runs import plain_id
 
 _FEW = 3
 """Patterns with wildcards before their last segment that are held against each entry."""

@@ -13,8 +13,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from vestry.metadata.canonical import encode
-from vestry.metadata.crowd import KEYS, ROLES, Run
 from vestry.metadata.document import LargeDocument, escaped
+from vestry.metadata.forms import KEYS, ROLES
+from vestry.metadata.runs import Run
 
 
 def compact(signed: Mapping[str, Any]) -> bytes:
