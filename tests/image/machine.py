@@ -35,8 +35,8 @@ class Machine:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._process.kill()
-        self._process.wait()
+        with self._process:  # which closes its pipes and waits
+            self._process.kill()
 
     def wait_for(self, words: str, seconds: float) -> str:
         """What the serial line says up to and with `words`, escape sequences left out."""
