@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 from cli.test_sign import Typist
+from holders import Holder, holder
 from people import SOFTHSM
-from services.conftest import Run, load
+from services.conftest import Run, load, sign
 from tuf.api.metadata import Metadata, Root
 from tuf.api.serialization.json import JSONSerializer
 
@@ -236,3 +237,34 @@ def test_a_malformed_state_is_refused(tmp_path: Path, shared_data: Path, state: 
     (checkout / "metadata" / tuf_on_ci.STATE).write_text(state)
     with pytest.raises(InputRejected):
         tuf_on_ci.incoming(checkout)
+
+
+def test_a_root_drafted_here_has_the_periods_it_wants_and_keeps_them(
+    tmp_path: Path, team: list[Holder], run: Run
+) -> None:
+    """Without them the service's own tools fail on the root, after everyone has signed."""
+    keys = [f"{one.name}={one.write_pem(tmp_path)}" for one in team]
+    given = ("stage", "root", "--service", "tuf-on-ci", "--online-key", holder("online").write_pem(tmp_path))
+    given = (*given, "--online-uri", "awskms:alias/tuf", "--threshold", "2")
+    periods = ("--period", "root=365/60", "timestamp=2/1", "snapshot=365/60")
+    status, out, _ = run(*given, "--root-key", *keys, "--into", tmp_path / "without")
+    assert "SERVICE-REFUSES" in out
+    status, out, _ = run(*given, "--root-key", *keys, *periods, "--into", tmp_path / "b")
+    assert (status, "SERVICE-" in out) == (0, False)
+    sign(tmp_path / "b", team)
+    status, out, _ = run("stage", "root", "--service", "tuf-on-ci", "--from", tmp_path / "b", "--drop", "Carol",
+                         "--period", "timestamp=3/1", "--threshold", "2", "--into", tmp_path / "next")  # fmt: skip
+    assert (status, "SERVICE-" in out) == (0, False)
+    signed = open_bundle(tmp_path / "next").document.signed
+    assert [signed[f"x-tuf-on-ci-{kind}-period"] for kind in ("expiry", "signing")] == [365, 60]
+    assert signed["roles"]["timestamp"]["x-tuf-on-ci-expiry-period"] == 3
+    assert signed["roles"]["snapshot"]["x-tuf-on-ci-signing-period"] == 60
+
+
+@pytest.mark.parametrize("words", [("root=60/365",), ("targets=9/1",), ("root=9/1", "root=8/1"), ("root=x",)])
+def test_a_period_that_is_none_is_refused(tmp_path: Path, team: list[Holder], run: Run, words: tuple[str, ...]) -> None:
+    """A typing error would stand in a root for years."""
+    key = f"A={team[0].write_pem(tmp_path)}"
+    given = ("stage", "root", "--service", "tuf-on-ci", "--root-key", key, "--into", tmp_path / "b")
+    assert run(*given, "--period", *words)[0] == 2
+    assert not (tmp_path / "b").exists()

@@ -118,6 +118,14 @@ def _stage(p: argparse.ArgumentParser) -> None:
     )
     root.add_argument("--online-uri", metavar="URI", help="with --service: where it finds the online key")
     root.add_argument(
+        "--period",
+        metavar="ROLE=DAYS/DAYS",
+        nargs="+",
+        action="extend",
+        default=[],
+        help="with tuf-on-ci: days of a version of root, snapshot or timestamp, and of the time to sign the next",
+    )
+    root.add_argument(
         "--drop", metavar="NAME|KEYID", nargs="+", action="extend", default=[], help="a root or targets key that leaves"
     )
     _made(root)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,8 +18,10 @@ from vestry.metadata.document import Document
 from vestry.metadata.keys import Key
 from vestry.metadata.services import Service
 from vestry.metadata.thresholds import Authority, named
+from vestry.text import printable
 
 _ONLINE = ("snapshot", "timestamp")
+_PERIOD = re.compile(r"(root|snapshot|timestamp)=([1-9][0-9]{0,4})/([1-9][0-9]{0,4})")
 
 Roles = dict[str, tuple[int, Sequence[Key]]]
 
@@ -30,6 +33,8 @@ def run(args: argparse.Namespace) -> int:
     root_keys = staging.named_keys(args.root_key, "--root-key")
     targets_keys = staging.named_keys(args.targets_key, "--targets-key")
     online = read_public_key(Path(args.online_key)) if args.online_key else None
+    fields = periods(args.period, args.service)
+    extra = fields.pop("root", {})
     if args.service:
         root_keys, targets_keys = for_service(root_keys, args.service), for_service(targets_keys, args.service)
         online = online_for_service(online, args.service, args.online_uri)
@@ -39,13 +44,14 @@ def run(args: argparse.Namespace) -> int:
         roles, notes = first_roles(
             root_keys.keys, args.threshold, targets_keys.keys, args.targets_threshold, online, args.service
         )
-        raw, trusted = drafting.root(version=1, expires=expires, roles=roles), None
+        raw, trusted = drafting.root(version=1, expires=expires, roles=roles, extra=extra, fields=fields), None
         names = dict(root_keys.holders + targets_keys.holders)
     else:
         previous, known = staging.trusted_root(Path(args.previous))
         roles, notes = next_roles(previous, known, args, root_keys.keys, targets_keys.keys, online)
         root = roles.pop("root")
-        raw, trusted = drafting.next_root(previous, expires=expires, root=root, roles=roles), previous.raw
+        raw = drafting.next_root(previous, expires=expires, root=root, roles=roles, extra=extra, fields=fields)
+        trusted = previous.raw
         kept = document.keys(document.read(raw, where="the draft"))
         names = {keyid: name for keyid, name in known.items() if keyid in kept}
         names |= dict(root_keys.holders + targets_keys.holders)
@@ -163,6 +169,25 @@ def for_service(given: Named, service: Service) -> Named:
         tuple((made[keyid].keyid, text) for keyid, text in given.certificates),
         given.notes,
     )
+
+
+def periods(given: Sequence[str], service: Service) -> dict[str, Mapping[str, int]]:
+    """``ROLE=DAYS/DAYS`` as fields of the service, by role.
+
+    Raises:
+        InputRejected: the service has none, or one is not that.
+    """
+    if given and service != "tuf-on-ci":
+        raise staging.usage("periods are tuf-on-ci's", "--period")
+    found: dict[str, Mapping[str, int]] = {}
+    for text in given:
+        match = _PERIOD.fullmatch(text)
+        if match is None or match[1] in found or not int(match[3]) < int(match[2]):
+            raise staging.usage(
+                f"'{printable(text, 60)}' is not a period like root=365/60 or timestamp=2/1, once a role", "--period"
+            )
+        found[match[1]] = services.periods(int(match[2]), int(match[3]))
+    return found
 
 
 def online_for_service(online: Key | None, service: Service, uri: str | None) -> Key | None:

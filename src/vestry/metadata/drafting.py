@@ -85,8 +85,16 @@ class Delegation:
         }
 
 
-def root(*, version: int, expires: datetime, roles: Mapping[str, Role], extra: Mapping[str, Any] = _NOTHING) -> bytes:
-    """A root. `roles` maps each of the four top-level roles to its threshold and keys.
+def root(
+    *,
+    version: int,
+    expires: datetime,
+    roles: Mapping[str, Role],
+    extra: Mapping[str, Any] = _NOTHING,
+    fields: Mapping[str, Mapping[str, Any]] = _NOTHING,
+) -> bytes:
+    """A root. `roles` maps each of the four top-level roles to its threshold and keys; `extra` are fields of the root,
+    and `fields` those that roles have beside them.
 
     Raises:
         InputRejected: a role is missing, or a threshold can't be reached by distinct keys, or one key id stands for two
@@ -101,7 +109,7 @@ def root(*, version: int, expires: datetime, roles: Mapping[str, Role], extra: M
             **_common("root", version, expires),
             "consistent_snapshot": True,
             "keys": _objects(keys, "draft of root"),
-            "roles": {name: _role(name, *role) for name, role in roles.items()},
+            "roles": {name: {**_role(name, *role), **fields.get(name, {})} for name, role in roles.items()},
         },
         extra,
     )
@@ -114,11 +122,12 @@ def next_root(
     root: Role,
     roles: Mapping[str, Role] = _NOTHING,
     extra: Mapping[str, Any] | None = None,
+    fields: Mapping[str, Mapping[str, Any]] = _NOTHING,
 ) -> bytes:
     """The root after `previous`: its version plus one, new root keys, and `roles` where they change.
 
-    Everything else, unknown fields included, is carried over; `extra` adds fields or replaces such. Keys that no role
-    uses any more are dropped; a key that stays keeps its object as it stands.
+    Everything else, unknown fields included, is carried over; `extra`, and in roles `fields`, add fields or replace
+    such. Keys that no role uses any more are dropped; a key that stays keeps its object as it stands.
 
     Raises:
         InputRejected: `previous` is no root, a threshold can't be reached by distinct keys, or `previous` has another
@@ -136,6 +145,8 @@ def next_root(
         signed["roles"][name] = {**signed["roles"].get(name, {}), **_role(name, threshold, keys)}
         for key in keys:
             signed["keys"].setdefault(key.keyid, key.to_dict())
+    for name, more in fields.items():
+        signed["roles"][name] |= more
     used = {keyid for role in signed["roles"].values() for keyid in role["keyids"]}
     signed["keys"] = {keyid: key for keyid, key in signed["keys"].items() if keyid in used}
     kept = {k: v for k, v in signed.items() if k in _FIELDS or k not in (extra or {})}

@@ -80,6 +80,11 @@ def key_fields(service: Service, name: str, uri: str = "") -> Mapping[str, str]:
     return {}
 
 
+def periods(expiry: int, signing: int) -> Mapping[str, int]:
+    """The fields that tuf-on-ci has in a document, or in the role of one that it signs itself, both in days."""
+    return {EXPIRY: expiry, SIGNING: signing}
+
+
 def rstuf_online_fields(key: Key, uri: str = "") -> Mapping[str, str]:
     """The fields that RSTUF has in its online key: without a `uri` it lies in the service's own folder of keys, under
     the id that the bare key has."""
