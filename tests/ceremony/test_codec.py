@@ -14,10 +14,10 @@ from vestry.ceremony import codec
 from vestry.ceremony.events import Event, GenerateIntended, PreflightTaken, Said, SignatureAdded, Withheld
 from vestry.errors import InputRejected
 
-EVENTS = st.one_of([st.from_type(kind) for kind in get_args(Event)])
 TEXT = st.text(st.characters(codec="utf-8"), max_size=12)
 st.register_type_strategy(str, TEXT)
 st.register_type_strategy(int, st.integers(-(2**63), 2**64 - 1))
+EVENTS = st.one_of([st.from_type(kind) for kind in get_args(Event)])
 
 
 @given(EVENTS)
