@@ -6,7 +6,7 @@ replay of it years later: an event that would have been refused then fails now.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -102,6 +102,12 @@ def _gathered(state: State, event: e.Gathered, _: str) -> None:
     absent = [p for p in step.people if p not in event.people]
     if absent:
         raise Refused(f"{absent[0]} is not here")
+    _of_the_script(state, event.people, "is here, and the script does not name them")
+
+
+def _of_the_script(state: State, names: Collection[str], why: str) -> None:
+    for name in set(names) - {p.name for p in state.script.people}:
+        raise Refused(f"{printable(name, 80)} {why}")
 
 
 def _preflight(state: State, event: e.PreflightTaken, _: str) -> None:
@@ -149,10 +155,10 @@ def _read(state: State, event: e.ReviewRead, at: str) -> None:
         raise Refused(f"the findings on {event.role} are not those the review showed")
     if {s.finding.name: s.reason for s in fresh.silenced} != dict(event.silenced):
         raise Refused(f"the findings on {event.role} that were silenced are not those that the script silences")
-    people = {p.name for p in state.script.people}
+    for name in {*event.answers, *event.overruled} - {*found}:
+        raise Refused(f"the review of {event.role} showed no finding {printable(name, 80)}")
     for name, agreed in event.overruled.items():
-        if not set(agreed) <= people:
-            raise Refused(f"{printable(name)} was overruled by someone whom the script does not name")
+        _of_the_script(state, agreed, f"overruled {printable(name, 80)}, and the script does not name them")
     conclude(fresh, event.answers, overruled=event.overruled)
 
 

@@ -118,6 +118,8 @@ def _taken(state: State, event: e.KeyTaken, at: str) -> None:
 
 def _new_key(state: State, event: e.KeyGenerated | e.KeyTaken, scheme: str, at: str) -> None:
     bare = Key.from_pem(event.public, scheme, where=f"key '{event.key}'")
+    if bare.pem != event.public:
+        raise Refused(f"the public half of '{event.key}' is not written as a key alone is")
     key = drafts.made_key(state.script, state.script.key(event.key), bare)
     if key.keyid != event.keyid:
         raise Refused(f"the key id of '{event.key}' is not the hash of the key")

@@ -26,16 +26,16 @@ Verdict = Literal["recomputed", "witnessed", "failed", "withheld", "unknown"]
 MISSING, ADDED = "is missing", "is none that the transcript accounts for"
 
 _RECOMPUTED: Mapping[type, str] = {
-    e.Opened: "script and inputs have the digests that they name",
-    e.KeyGenerated: "key id made from the key; possession proved; that it can't leave is the token's word",
-    e.KeyTaken: "key id made from the key; possession proved; where it was made is the token's word",
+    e.Opened: "script and inputs have the digests that they name; which software it was is its own word",
+    e.KeyGenerated: "key id made from the key; possession proved; its URI, facts and `found` are the token's word",
+    e.KeyTaken: "key id made from the key; possession proved; URI, facts and where it was made are its token's word",
     e.Drafted: "drafted again from script and keys: the same bytes",
-    e.DraftProved: "walked again by a client under throwaway keys",
-    e.ReviewRead: "changes and findings made again: the same; that it was read is its readers' word",
+    e.DraftProved: "walked again by a client under throwaway keys; which client walked then is the software's word",
+    e.ReviewRead: "changes and findings made again: the same; the answers, and that it was read, are its readers' word",
     e.SignatureIntended: "words and digest are those of the draft that was read",
     e.SignatureAdded: "verifies with the key that the document names",
     e.SignatureImported: "verifies with the key that the document names",
-    e.Verified: "thresholds counted again; the signed files have the same digests",
+    e.Verified: "thresholds counted again; signed files have the same digests; which client, is the software's word",
     e.SealOpened: "the subjects are the outputs",
     e.Sealed: "the statement is about this transcript and its signature verifies",
 }
