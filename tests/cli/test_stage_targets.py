@@ -259,6 +259,16 @@ def test_a_delegation_that_cannot_be_is_refused(index: Index, words: Sequence[st
     assert not index.bundle().exists()
 
 
+@pytest.mark.parametrize(
+    "words", [["--paths", "../*"], ["--paths", "/etc/*"], ["--paths", ""], ["--hash-prefixes", "0A"]], ids=str
+)
+def test_a_delegation_that_no_file_could_match_is_refused(index: Index, tmp_path: Path, words: Sequence[str]) -> None:
+    """A maintainer would find out at the next release that nothing was delegated."""
+    key = f"Mo={index.maintainers['mo'].write_pem(tmp_path)}"
+    assert index.stage("delegation", "--role", "requests", "--key", key, *words) == 2
+    assert not index.bundle().exists()
+
+
 def test_what_was_found_in_a_file_stops_the_release(
     index: Index, dist: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:

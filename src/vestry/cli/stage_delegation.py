@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +19,8 @@ from vestry.metadata.drafting import Delegation
 from vestry.metadata.rules_delegations import patterns
 from vestry.metadata.thresholds import named
 from vestry.text import printable
+
+_PREFIX = re.compile("[0-9a-f]{1,64}")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -69,6 +72,14 @@ def delegation(
         raise staging.usage("a delegation is for paths or for hash prefixes, not for both")
     there = role_entry(lineage.previous, role) if lineage.previous is not None else None
     paths, prefixes = tuple(args.paths), tuple(args.hash_prefixes)
+    for pattern in paths:
+        if not pattern or pattern.startswith("/") or ".." in pattern.split("/"):
+            raise staging.usage(f"no target path is like '{printable(pattern, 80)}'", "--paths")
+    for prefix in prefixes:
+        if not _PREFIX.fullmatch(prefix):
+            raise staging.usage(
+                f"no SHA-256 in lower-case hex begins with '{printable(prefix, 80)}'", "--hash-prefixes"
+            )
     terminating = args.terminating
     if there is None:
         if not given.keys or not (paths or prefixes):
