@@ -206,6 +206,7 @@ def check_ceremony(disk, events, heads, digests, seals):
     for n, event in ((n, event) for n, event in enumerate(events) if event):
         what, fields, resumed = event["what"], event["with"], event["what"] == "resumed"
         must((what == "opened") == (n == 0), f"line {n}: 'opened' stands here")
+        must(any(event["by"] == x["name"] for x in script["people"]), f"line {n}: is by nobody of the script")
         clocks = datetime.fromisoformat(event["at"]).timestamp(), event["mono"] / 1e9
         passed, ran = (now - then for now, then in zip(clocks, before if n and events[n - 1] else clocks, strict=True))
         must(resumed or ran >= 0, f"line {n}: the monotonic clock runs backwards", sure=True)

@@ -275,6 +275,7 @@ def result_before_intent(bodies: list[Body]) -> None:
         (put("sealed", agree=False, reason="bad"), "says something else than the transcript"),
         (put("sealed", person="Bob"), "says something else than the transcript"),
         (seal_rewritten, "signature does not hold"),
+        (lambda bodies: first(bodies, "verified").update(by="Mallory"), "is by nobody of the script"),
         (put("token_initialised", intent=0), "a result without its intent"),
         (result_before_intent, "a result without its intent"),
         (lambda bodies: bodies[:1] + bodies, "'opened' stands here"),
