@@ -34,7 +34,7 @@ def test_the_payload_is_the_bytes_that_get_signed(tmp_path: Path, bundle: Path, 
     assert open_bundle(tmp_path / "again").document.digest == root.digest
 
 
-@pytest.mark.parametrize("form", ["json", "hex", "base64", "upper-case hex"])
+@pytest.mark.parametrize("form", ["json", "hex", "base64", "base64 in lines", "upper-case hex"])
 def test_signatures_come_back_in_every_form(
     tmp_path: Path, bundle: Path, root: Document, team: list[Holder], run: Run, form: str
 ) -> None:
@@ -44,6 +44,7 @@ def test_signatures_come_back_in_every_form(
         "json": json.dumps([{"keyid": sig.keyid, "sig": sig.sig}]),
         "hex": sig.sig + "\n",
         "upper-case hex": sig.sig.upper(),
+        "base64 in lines": base64.encodebytes(bytes.fromhex(sig.sig)).decode(),
         "base64": base64.b64encode(bytes.fromhex(sig.sig)).decode(),
     }[form]
     (tmp_path / "sig").write_text(text)

@@ -69,6 +69,7 @@ def read_signatures(raw: bytes, signed: Document, who: Sequence[Authority], *, w
     text = raw.decode("ascii", "replace").strip()
     if text.startswith("["):
         return _listed(intake.parse(raw, where=where), where)
+    text = "".join(text.split())  # tools that write base64 break its lines
     bare = bytes.fromhex(text) if _HEX.fullmatch(text) else _base64(text)
     if bare is None:
         raise _bad("neither a list of signatures nor one in hex or base64", where, "is it the right file?")
