@@ -16,6 +16,7 @@ from in_toto.verifylib import verify_metadata_signatures
 from vestry.cli.dispatch import main
 from vestry.media import bundle
 from vestry.metadata import layout
+from vestry.tokens.software import SoftwareSource
 
 PEOPLE = [holder(name) for name in ("Ann", "Ben")]
 
@@ -85,6 +86,11 @@ def test_a_layout_is_staged_signed_and_exported_like_a_role(
     assert main([*words, str(tmp_path / "b")]) == 0
     assert "to sign: 2 of the 3 keys of the keys given" in capsys.readouterr().out
     opened = bundle.open_bundle(tmp_path / "b")
+    empty = SoftwareSource(tmp_path / "tokens")
+    empty.create("0000000001")
+    empty.close()
+    assert main(["sign", str(tmp_path / "b"), "--software", str(tmp_path / "tokens"), "--keep-network"]) == 3
+    assert "vestry: layout: no token here" in capsys.readouterr().err  # it has no version to be called by
     bundle.add_signature(opened, team[0].sign(opened.document))
     assert main(["verify", str(tmp_path / "b")]) == 1
     assert main(["export", str(tmp_path / "b"), str(tmp_path / "early"), "--signed"]) == 1

@@ -82,7 +82,7 @@ def take(source: Bundle, to: Path, as_json: bool, known: Sequence[str] = ()) -> 
     collected = bundle.collect(made, [source])
     if not as_json:
         output.line(
-            f"{printable(made.role, 40)} v{made.document.version} is in {printable(str(made.path), 200)}, digest:",
+            f"{made.title} is in {printable(str(made.path), 200)}, digest:",
             *output.digest_lines(made.document.digest),
         )
     return collect.finish(collected, as_json)

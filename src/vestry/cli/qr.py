@@ -89,7 +89,7 @@ def _shown(path: Path) -> Shown:
     folder = bundle_folder(path)
     if folder is not None:
         opened = bundle.open_bundle(folder)
-        title = f"{printable(opened.role, 40)} v{opened.document.version}, the bundle"
+        title = f"{opened.title}, the bundle"
         return Shown(title, qr_cargo.pack(opened.contents()))
     content = qr_cargo.pack(qr_cargo.one_file(path))
     if not entries.is_signature(path.name):

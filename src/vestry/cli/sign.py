@@ -118,7 +118,7 @@ def choose(
     if not here:
         raise TokenTrouble(
             "no token here holds a key that may sign this",
-            where=f"{printable(opened.role, 40)} v{opened.document.version}",
+            where=opened.title,
             do="insert your token, or name it: --module, or --software for practice tokens",
             code="E-TOKEN-GONE",
         )

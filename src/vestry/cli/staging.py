@@ -301,8 +301,7 @@ def report(
             }
         )
         return
-    version = f" v{made.document.version}" if made.document.version else ""  # a layout has none
-    output.line(f"{printable(made.role, 80)}{version} is drafted in {printable(str(made.path), 200)}")
+    output.line(f"{made.title} is drafted in {printable(str(made.path), 200)}")
     output.line(*found(findings), *(changed(seen) if seen else ()))
     for authority in who:
         output.line(f"  to sign: {authority.threshold} of the {len(authority.keys)} keys of {authority.by}")

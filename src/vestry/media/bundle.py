@@ -58,6 +58,12 @@ class Bundle:
     signatures: tuple[Signature, ...] = ()
     certificates: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def title(self) -> str:
+        """``root v3``; a layout has no version. Printable."""
+        version = f" v{self.document.version}" if self.document.version else ""
+        return f"{printable(self.role, 80)}{version}"
+
     def authorities(self) -> tuple[Authority, ...]:
         """Who must sign."""
         return (self.signers,) if self.signers else fitting.signers(self.role, self.document, self.trusted)
