@@ -108,6 +108,13 @@ def test_what_cannot_be_recomputed_is_never_called_so(ceremony: Path, kind: str,
     assert (step.verdict, told in step.why) == ("recomputed", True), step
 
 
+def test_an_exception_at_no_step_of_the_script_fails(ceremony: Path) -> None:
+    """It would be told under a step that nobody finds."""
+    noted = {"what": "exception_noted", "with": {"step": 99, "text": "x"}}
+    step = list(replay(transcript.read(forged(ceremony, "gathered", lambda body: body.update(noted)))))[1]
+    assert (step.verdict, "no such step" in step.why) == ("failed", True)
+
+
 def test_another_key_in_the_place_of_one_fails_at_the_draft(ceremony: Path) -> None:
     """Keys, drafts and signatures hang together: none can be changed alone."""
     steps = list(replay(transcript.read((ceremony / "transcript.jsonl").read_bytes())))

@@ -48,6 +48,8 @@ def decide(state: State | None, command: e.Event, *, at: str) -> tuple[e.Event, 
         return (command,)
     if isinstance(command, e.Opened):
         raise Refused("the transcript is open already")
+    if isinstance(command, e.ExceptionNoted) and not 0 <= command.step <= len(state.script.steps):
+        raise Refused("the script has no such step to note an exception at")
     if isinstance(command, _ANY_TIME):
         return (command,)
     if (rule := exceptions.RULES.get(type(command))) is not None:
