@@ -25,6 +25,7 @@ from vestry.errors import VestryError
 from vestry.metadata import keys as vestry_keys
 from vestry.tokens.software import SoftwareSource
 from vestry.tokens.token import KeyKind, Pin
+from vestry.tui.outlook import outlook
 
 ON_TOKENS = 'use = "pkcs11"\nmodule = "softhsm2"'
 SOON = datetime.now(UTC).replace(microsecond=0) + timedelta(days=30)
@@ -108,6 +109,9 @@ def test_maintainers_sign_a_release_and_its_delegator_accepts_it(tmp_path: Path,
     made = holders(tmp_path / "tokens")
     draft = release(2, "sampleproject/1.0.whl", "sampleproject/2.0.whl")
     folder = conducted(delegated(tmp_path, repository, made, draft), tmp_path / "tokens")
+    # What the head of the screen says, from the first line on: not that this is a root's ceremony.
+    headings = {outlook(s.state).version for s in replay(transcript.read(folder / "transcript.jsonl"))}
+    assert headings == {"sampleproject v1 -> v2"}
     above: Metadata[Targets] = Metadata.from_bytes(delegator(made))
     signed: Metadata[Targets] = Metadata.from_file(str(folder / "signed" / "2.sampleproject.json"))
     above.verify_delegate("sampleproject", signed)

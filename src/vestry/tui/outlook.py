@@ -32,7 +32,8 @@ class Meter:
 
 @dataclass(frozen=True)
 class Outlook:
-    """`version` is "root v1" or "root v12 -> v13". `exceptions` counts what was noted off the script."""
+    """`version` is "root v1", "root v12 -> v13", or likewise of the role that the ceremony is for. `exceptions` counts
+    what was noted off the script."""
 
     title: str = ""
     version: str = ""
@@ -44,10 +45,9 @@ class Outlook:
 
 def outlook(state: State) -> Outlook:
     """The frame for `state`. Verifies the signatures that it counts."""
-    before = state.predecessor.version if state.predecessor is not None else None
     return Outlook(
         title=state.script.title,
-        version="root v1" if before is None else f"root v{before} -> v{before + 1}",
+        version=_version(state),
         rehearsal=state.script.rehearsal,
         rail=agenda.rail(state),
         meters=tuple(
@@ -56,6 +56,15 @@ def outlook(state: State) -> Outlook:
         ),
         exceptions=state.exceptions,
     )
+
+
+def _version(state: State) -> str:
+    given = state.script.given
+    role = given.role if given is not None else "root"
+    if given is not None and given.threshold:
+        return role  # a layout has no version
+    before = state.before(role)
+    return f"{role} v1" if before is None else f"{role} v{before.version} -> v{before.version + 1}"
 
 
 def meter(of: Meter, glyphs: Glyphs) -> Line:
