@@ -90,6 +90,16 @@ def test_a_list_moves_at_once_and_both_roles_change(index: Index) -> None:
     assert main(["verify", str(opened.path)]) == 0
 
 
+def test_what_lies_beside_the_bundle_is_not_written_over(index: Index, capsys: pytest.CaptureFixture[str]) -> None:
+    """Last month's recently-claimed may still wait there for its service's signature."""
+    beside = index.folder / "b.4.recently-claimed.json"
+    beside.write_bytes(b"last month's")
+    assert index.move("bravo") == 1
+    assert "E-BUNDLE-EXISTS" in capsys.readouterr().err
+    assert beside.read_bytes() == b"last month's"
+    assert not (index.folder / "b").exists()
+
+
 def spoilt(index: Index, code: str) -> tuple[str, ...]:
     """Have something be wrong, and say which projects are to move."""
     fine = [index.delegation(name) for name in PROJECTS if name != "alfa"]

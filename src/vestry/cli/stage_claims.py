@@ -44,9 +44,17 @@ def run(args: argparse.Namespace) -> int:
         )
     claimed, recently = claims.move(projects, roles, expires=expires, recently_expires=recently_expires)
     beside = Path(f"{args.into}.{roles.recently.version + 1}.{names.safe_part(args.recently_role)}.json")
+    if beside.is_symlink() or beside.exists():
+        raise Refused(
+            "something lies here already, and it is not written over",
+            where=printable(str(beside), 200),
+            do="move it away, or name another --into; nothing was made",
+            code="E-BUNDLE-EXISTS",
+        )
     seen = f"{len(metadata):,} of them with their own metadata" if args.metadata else "without their own metadata"
     source = f"{printable(args.recently_role, 60)} v{roles.recently.version}"
-    moved = f"{len(projects):,} projects move from {source}; each was looked at on {now:%Y-%m-%d %H:%M} UTC, {seen}"
+    they_move = "1 project moves" if len(projects) == 1 else f"{len(projects):,} projects move"
+    moved = f"{they_move} from {source}; each was looked at on {now:%Y-%m-%d %H:%M} UTC, {seen}"
     told = (f"{f.code}: {f.text}" for f in findings)
     notes = staging.noted((*above.notes, *online.notes, moved, *told))
     made = bundle.create(
