@@ -15,6 +15,7 @@ from importlib import import_module
 
 from vestry.cli.arguments import parser
 from vestry.cli.main import help_text
+from vestry.cli.output import screen_here
 from vestry.errors import ExitStatus, MediumTrouble, VestryError
 from vestry.text import printable
 
@@ -71,8 +72,7 @@ def _dispatch(argv: Sequence[str]) -> int:
 
 
 def _home(args: argparse.Namespace) -> int:
-    dumb = os.environ.get("TERM", "dumb") == "dumb" or os.environ.get("ACCESSIBLE")
-    if args.json or args.plain or dumb or not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if args.json or args.plain or not screen_here():
         sys.stdout.write(help_text())
         return int(ExitStatus.DONE)
     home = import_module("vestry.tui.home")

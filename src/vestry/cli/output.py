@@ -1,8 +1,9 @@
-"""What verbs print: data on stdout, narration on stderr, and how a digest is shown to be read aloud."""
+"""What verbs print: data on stdout, narration on stderr, a digest to be read aloud; and whether a screen is there."""
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 import textwrap
@@ -50,3 +51,9 @@ def digest_lines(digest: str) -> Iterable[str]:
     for start in range(0, len(spoken), 4):
         row = (f"{n + 1:>2} {word:<11}" for n, word in enumerate(spoken[start : start + 4], start=start))
         yield f"    {'  '.join(row)}".rstrip()
+
+
+def screen_here() -> bool:
+    """Whether a full screen makes sense: a terminal on both sides, not dumb, no request for plain text."""
+    wanted = not os.environ.get("ACCESSIBLE") and os.environ.get("TERM", "dumb") != "dumb"
+    return wanted and sys.stdin.isatty() and sys.stdout.isatty()

@@ -16,7 +16,7 @@ from vestry.ceremony import codec, late, transcript
 from vestry.ceremony.account import Account, row, statement
 from vestry.ceremony.late import LateSeal
 from vestry.ceremony.replay import MISSING, FileVerdict, ReplayStep, compare_files, replay
-from vestry.cli.run import screen_here
+from vestry.cli import output
 from vestry.errors import ExitStatus
 from vestry.text import printable
 
@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     account = Account()
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     steps = (account.add(step) for step in replay(transcript.iter_read(path), now=now))
-    if args.json or args.plain or not screen_here():
+    if args.json or args.plain or not output.screen_here():
         # Nothing is said before the end: where the chain is broken, there is no verdict.
         with tempfile.SpooledTemporaryFile(_IN_MEMORY, "w+", encoding="utf-8") as said:
             result = (_object if args.json else _lines)(said, steps, account, path)

@@ -12,7 +12,6 @@ from pathlib import Path
 from vestry.cli import output
 from vestry.cli.around import ALONE, Around, around, role_of
 from vestry.cli.documents import GivenKeys, given_keys, read_for_review
-from vestry.cli.run import screen_here
 from vestry.errors import ExitStatus, InputRejected
 from vestry.media import bundle
 from vestry.media.arrivals import bundle_folder
@@ -40,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         output.narrate(*details)
         output.emit(found.to_dict())
-    elif args.html or args.plain or not screen_here():
+    elif args.html or args.plain or not output.screen_here():
         output.narrate(*details)
         output.line(*render_lines(found, width=width()))
     else:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import getpass
-import os
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from vestry.ceremony.conductor import conduct
 from vestry.ceremony.dialogue import Front
 from vestry.ceremony.script import Script
 from vestry.cli.documents import named_inputs
+from vestry.cli.output import screen_here
 from vestry.errors import ExitStatus, Stopped
 from vestry.machine import isolation, network
 from vestry.machine.isolation import Confinement
@@ -95,12 +95,6 @@ def _called_as() -> str:
 def _say_where(folder: Path) -> None:
     where = printable(str(folder))
     sys.stderr.write(f"The ceremony is in {where}. To check every step of it: vestry replay {where}\n")
-
-
-def screen_here() -> bool:
-    """Whether a full screen makes sense: a terminal on both sides, not dumb, no request for plain text."""
-    wanted = not os.environ.get("ACCESSIBLE") and os.environ.get("TERM", "dumb") != "dumb"
-    return wanted and sys.stdin.isatty() and sys.stdout.isatty()
 
 
 def offline(confined: Confinement) -> bool | None:
