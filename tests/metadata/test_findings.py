@@ -153,6 +153,13 @@ CASES: list[tuple[str, str, str, Callable[[], Document], dict[str, Any]]] = [
         lambda: changed(ROOT, set_in("roles", "mirrors", to=ROOT.signed["roles"]["root"])),
         {},
     ),
+    (
+        "ROLE-MISSING",
+        "stop",
+        "root",
+        lambda: replace(ROOT, signed={**ROOT.signed, "roles": {"root": ROOT.signed["roles"]["root"]}}),
+        {},
+    ),
     ("VERSION-STEP", "stop", "root", lambda: changed(ROOT, set_in("version", to=3)), {"old": ROOT}),
     ("VERSION-STEP", "stop", "root", lambda: ROOT, {"old": ROOT}),
     ("VERSION-STEP", "stop", "targets", targets, {"old": targets()}),

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+from base64 import b64encode
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509.oid import NameOID
 from securesystemslib.exceptions import UnverifiedSignatureError
 from securesystemslib.formats import encode_canonical
 from securesystemslib.signer import Signature as LibrarySignature
@@ -157,6 +161,8 @@ def test_a_key_renamed_and_rewritten_at_once() -> None:
         ("2021-12-18T13:28:12.99008-06:00", datetime(2021, 12, 18, 19, 28, 12, 990080, tzinfo=UTC)),
         ("2022-01-01T00:00:00+02:00", datetime(2021, 12, 31, 22, tzinfo=UTC)),
         ("2016-01-01 12:30:00 UTC", datetime(2016, 1, 1, 12, 30, tzinfo=UTC)),
+        ("2019-01-01T12:30:00.5", datetime(2019, 1, 1, 12, 30, 0, 500000, tzinfo=UTC)),
+        ("2019-01-01 12:30:00", datetime(2019, 1, 1, 12, 30, tzinfo=UTC)),
     ],
 )
 def test_expiries_are_read_for_review_only(text: str, utc: datetime) -> None:
@@ -175,10 +181,10 @@ def test_expiries_are_read_for_review_only(text: str, utc: datetime) -> None:
         "",
         "2022-01-01",
         "2022-1-1T0:0:0Z",
-        "2022-01-01T00:00:00",
+        "2022-01-01T00:00:00 PST",
         "2022-02-30T00:00:00.5Z",
         "2022-01-01T00:00:00.Z",
-        "2022-01-01 00:00:00Z",
+        "2022-01-01 00:00:00 UTC UTC",
         "0001-01-01T00:00:00+14:00",
         "9999-12-31T23:59:59-14:00",
         "2022-01-01T00:00:00.5Z\n",
@@ -197,6 +203,8 @@ def test_times_that_are_none(text: str) -> None:
         (lambda s: s.update(_type="Root"), "TYPE-FORM"),
         (lambda s: s.update(expires="2022-01-01 12:30:00 UTC"), "EXPIRY-FORM"),
         (lambda s: s.update(expires="2022-01-01t00:00:00z"), "EXPIRY-FORM"),
+        (lambda s: s.update(expires="2022-01-01T00:00:00"), "EXPIRY-FORM"),
+        (lambda s: s["roles"].pop("timestamp"), "ROLE-MISSING"),
         (lambda s: s.update(spec_version="0.1"), "SPEC-VERSION"),
         (lambda s: s.update(spec_version=None), "SPEC-VERSION"),
         (lambda s: s.update(spec_version=1), "SPEC-VERSION"),
@@ -248,6 +256,59 @@ def test_points_that_are_none(text: str) -> None:
     """A key that is none would count, or end the program."""
     assert legacy.raw_point(text) is None
     assert Key.from_dict("a", {**P256, "keyval": {"public": text}}).spki == b""
+
+
+def _certificate(private: ec.EllipticCurvePrivateKey) -> bytes:
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "root")])
+    made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(private.public_key())
+    made = made.serial_number(1).not_valid_before(NOW).not_valid_after(NOW + timedelta(days=9))
+    return made.sign(private, hashes.SHA256()).public_bytes(Encoding.PEM)
+
+
+def test_roots_of_notary_and_of_the_first_go_tuf_are_verified() -> None:
+    """Years of a repository that began before TUF 1.0 would count as signed by nobody, and each key as another one once
+    it is written in today's form."""
+    private = PEOPLE[0].private
+    public = private.public_key()
+    edwards = ed25519.Ed25519PrivateKey.from_private_bytes(b"\1" * 32)
+    raw = edwards.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    forms = {
+        "DER in base64": ("ecdsa", b64encode(public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))),
+        "DER in hex": ("ecdsa", public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo).hex().encode()),
+        "a certificate": ("ecdsa-x509", _certificate(private)),
+        "a certificate in base64": ("ecdsa-x509", b64encode(_certificate(private))),
+        "base64": ("ed25519", b64encode(raw)),
+        "": ("ed25519", raw.hex().encode()),
+    }
+    for form, (keytype, text) in forms.items():
+        key = {"keytype": keytype, "keyval": {"private": None, "public": text.decode()}}
+        signed = root(1, "2017-01-01T00:00:00.5-07:00", {"a" * 64: key}, 1, _type="Root")
+        message = encode_canonical(signed).encode()
+        if keytype == "ed25519":
+            today = {"keytype": "ed25519", "scheme": "ed25519", "keyval": {"public": raw.hex()}}
+            made = edwards.sign(message)
+        else:
+            today = PEOPLE[0].pem()
+            made = b"".join(
+                n.to_bytes(32, "big") for n in decode_dss_signature(private.sign(message, ec.ECDSA(hashes.SHA256())))
+            )
+        signature = {"keyid": "a" * 64, "method": keytype, "sig": b64encode(made).decode()}
+        old = layout.read(json.dumps({"signed": signed, "signatures": [signature]}).encode(), where=form)
+        first = review("root", old, now=NOW)
+        assert [t.met for t in first.tallies] == [True], form
+        told = [f.text for f in first.findings if f.code == "KEY-LEGACY"]
+        assert [f"Key aaaaaaaa is {form};" in text for text in told] == [True] * bool(form)
+        rewritten = signed_by(root(2, "2022-01-01T00:00:00Z", {"b" * 64: today}, 1), {})
+        (change,) = [
+            c
+            for c in review("root", layout.read(rewritten, where="new"), old=old, now=NOW).changes
+            if c.kind.startswith("key-")
+        ]
+        assert change.kind == "key-renamed"
+        broken = made[:-1] + bytes([made[-1] ^ 1])
+        signature["sig"] = b64encode(broken).decode()
+        forged = layout.read(json.dumps({"signed": signed, "signatures": [signature]}).encode(), where=form)
+        assert [t.met for t in review("root", forged, now=NOW).tallies] == [False]
 
 
 def test_unknown_kinds_of_keys_are_shown() -> None:

@@ -20,16 +20,9 @@ SCHEMES = frozenset(
 _SPEC = re.compile(r"1\.[0-9]+(\.[0-9]+)?", re.ASCII)
 
 
-def point_form(key: Key) -> str:
-    """How a raw point is written; empty where the key is none."""
-    if key.spki and "-----BEGIN" not in key.public and key.keytype != "ed25519":
-        return "a raw point in hex" if key.public[:2].lower() == "04" else "a compressed point in hex"
-    return ""
-
-
 def verifies(key: Key) -> bool:
     """Whether clients can verify with it."""
-    return (key.keytype, key.scheme) in SCHEMES and key.usable and not point_form(key)
+    return (key.keytype, key.scheme) in SCHEMES and key.usable and not key.old_form
 
 
 def refusal(root: Document) -> str:
@@ -44,6 +37,8 @@ def refusal(root: Document) -> str:
     odd = [k for k in keys(root).values() if (k.keytype, k.scheme) not in SCHEMES]
     if odd:
         return f"it has a key of type {odd[0].keytype[:40] or '(none)'} and scheme {odd[0].scheme[:40] or '(none)'}"
+    if missing := [role for role in ROLES if role not in signed["roles"]]:
+        return f"it does not name the role {missing[0]}"
     if others := sorted(signed["roles"].keys() - set(ROLES)):
         return f"it names the role {others[0][:40]}"
     if len({s.keyid for s in root.signatures}) < len(root.signatures):

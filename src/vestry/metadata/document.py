@@ -450,7 +450,7 @@ class _Reader:
     def root(self, signed: dict[str, Any]) -> None:
         self.key_objects(_get(signed, "keys"), "keys")
         roles = self.object(_get(signed, "roles"), "roles")
-        for role in ROLES:
+        for role in ROLES if not self.old_forms else ():  # in a review a finding says so
             if role not in roles:
                 self.bad(f"roles/{role}", "is missing")
         for role, entry in roles.items():

@@ -157,9 +157,38 @@ class Key:
         return public.key_size if isinstance(public, rsa.RSAPublicKey) else 0
 
     @property
+    def old_form(self) -> str:
+        """How the public half is written, where it can be read here but not by clients of today; else empty."""
+        found = legacy.public_key(self.keytype, self.public) if not _as_today(self.keytype, self.public) else None
+        return found[1] if found is not None else ""
+
+    @property
+    def algorithm(self) -> tuple[str, str]:
+        """The key type and scheme to verify by. Before TUF 1.0 keys named no scheme, for each type had one; Notary's
+        types say besides where a certificate stands for the key."""
+        if self.scheme or not self.spki:
+            return self.keytype, self.scheme
+        kind = _kind(self.spki)
+        return self.keytype.removesuffix("-x509"), "rsassa-pss-sha256" if kind == "rsa" else kind
+
+    @property
     def usable(self) -> bool:
         """Whether the public half can be read and is of the kind that the scheme names; else no signature holds."""
-        return bool(self.spki) and self.scheme.replace("ml-dsa-", "mldsa").startswith(_kind(self.spki) or "-")
+        scheme = self.algorithm[1].replace("ml-dsa-", "mldsa")
+        return bool(self.spki) and scheme.startswith(_kind(self.spki) or "-")
+
+    @property
+    def _rewritten(self) -> str:
+        """The public half as clients of today read it, for the library that verifies."""
+        return self.spki[-_ED25519_LENGTH:].hex() if self.keytype == "ed25519" else self.pem
+
+    def signature(self, text: str) -> bytes:
+        """The bytes of a signature as a document has it: in hex; for a key that names no scheme, see `legacy`.
+
+        Raises:
+            ValueError: it is none.
+        """
+        return bytes.fromhex(text) if self.scheme else legacy.signature(self.keytype, text)
 
     def verify(self, signature: bytes, message: bytes | memoryview) -> bool:
         """Whether `signature` (in TUF's encoding) over `message` holds under this key and scheme.
@@ -168,11 +197,10 @@ class Key:
         other clients demand.
         """
         # The library checks type and scheme apart, while clients refuse a pair that they don't know.
-        if KEY_FOR_TYPE_AND_SCHEME.get((self.keytype, self.scheme)) is not SSlibKey:
+        keytype, scheme = self.algorithm
+        if KEY_FOR_TYPE_AND_SCHEME.get((keytype, scheme)) is not SSlibKey:
             return False
-        # The library reads PEM alone, so that a raw point is written as PEM for it.
-        public = self.pem if self.spki and legacy.raw_point(self.public) else self.public
-        key = SSlibKey(self.keyid, self.keytype, self.scheme, {"public": public})
+        key = SSlibKey(self.keyid, keytype, scheme, {"public": self._rewritten if self.old_form else self.public})
         try:
             with warnings.catch_warnings():
                 # Old key type names are a matter for findings, not for the screen.
@@ -183,7 +211,7 @@ class Key:
         return self._salt_fits(signature, message)
 
     def _salt_fits(self, signature: bytes, message: bytes | memoryview) -> bool:
-        digest = _PSS_HASHES.get(self.scheme)
+        digest = _PSS_HASHES.get(self.algorithm[1])
         if digest is None:
             return True
         public = serialization.load_der_public_key(self.spki) if self.spki else None
@@ -237,17 +265,23 @@ def _kind(spki: bytes) -> str:
 
 
 def _spki(keytype: str, text: str) -> bytes:
+    found = _as_today(keytype, text)
+    if not found and (old := legacy.public_key(keytype, text)) is not None:
+        found = _der(old[0])
+    return found
+
+
+@lru_cache(_REMEMBERED)
+def _as_today(keytype: str, text: str) -> bytes:
+    """DER of a public half that is written as clients of today read it; empty where they can't."""
     try:
-        public: Any
         if keytype == "ed25519":
             point = bytes.fromhex(text)  # whose 32 bytes are not looked at until something is verified
             return ED25519_PREFIX + point if len(point) == _ED25519_LENGTH else b""
-        if "-----BEGIN" in text:
-            public = serialization.load_pem_public_key(text.encode())
-        else:  # version 1 to 4 of Sigstore's root hold the raw point in hex
-            public = legacy.raw_point(text) if keytype.startswith("ecdsa") else None
-            if public is None:
-                return b""
-        return bytes(public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo))
+        return _der(serialization.load_pem_public_key(text.encode())) if "-----BEGIN" in text else b""
     except (ValueError, UnsupportedAlgorithm):
         return b""
+
+
+def _der(public: Any) -> bytes:
+    return bytes(public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo))

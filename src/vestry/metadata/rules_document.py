@@ -41,6 +41,13 @@ def role_unknown(c: Context) -> Iterator[Hit]:
         yield Hit(("roles", name), f"Root gives keys to the role {name[:100]}: python-tuf refuses the document")
 
 
+@rule("ROLE-MISSING", "stop", "Root gives no keys to a role that TUF demands.", since=SECOND)
+def role_missing(c: Context) -> Iterator[Hit]:
+    """TUF 1.0.34, 4.3: all four. python-tuf refuses a root that lacks one."""
+    for name in (r for r in TOP_LEVEL if r not in c.signed["roles"]) if c.new.type == "root" else ():
+        yield Hit(("roles", name), f"Root gives no keys to the role {name}: clients refuse the document")
+
+
 @rule("VERSION-STEP", "stop", "The version does not follow the old one.")
 def version_step(c: Context) -> Iterator[Hit]:
     """TUF 1.0.34, 5.3.5: root exactly one more. Others must be higher, or clients see a rollback."""

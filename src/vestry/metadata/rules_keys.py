@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 
 from vestry.metadata import canonical, document
-from vestry.metadata.clients import SCHEMES, point_form
+from vestry.metadata.clients import SCHEMES
 from vestry.metadata.keys import Key
 from vestry.metadata.rulebook import Context, Held, Hit, rule
 
@@ -167,7 +167,7 @@ def root_chain_broken(c: Context) -> Iterator[Hit]:
         return
     listed = document.keys(c.old)
     keys = [k for i in before.keyids if (k := listed.get(i)) is not None and c.fits(k)]
-    good = {k.fingerprint for k in keys if (k.keytype, k.scheme) in SCHEMES and not point_form(k)}
+    good = {k.fingerprint for k in keys if (k.keytype, k.scheme) in SCHEMES and not k.old_form}
     if len(good) < before.threshold:
         text = f"root version {c.old.version} needs {_several(before.threshold, 'signature')}, but clients can verify"
         yield Hit(("version", "chain"), f"{text} with only {_several(len(good), 'key')} of it: none follows this root")

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vestry.metadata import legacy
-from vestry.metadata.clients import point_form
 from vestry.metadata.rulebook import Context, Hit, rule
 from vestry.release import SECOND
 
 
-@rule("KEY-LEGACY", "stop", "A key is written as a raw point, which most clients of today can't read.")
+@rule("KEY-LEGACY", "stop", "A key is written in a form that clients of today can't read.")
 def key_legacy(c: Context) -> Iterator[Hit]:
-    """go-tuf before version 1 wrote ECDSA keys so; Sigstore's roots 1 to 4 have them. PEM is what all clients read."""
+    """go-tuf before version 1 wrote ECDSA keys as raw points; Sigstore's roots 1 to 4 have them. Notary wrote DER and
+    certificates in base64. PEM is what all clients read."""
     for keyid, key in c.keys.items():
-        if form := point_form(key):
-            text = f"{c.label(keyid)} is {form}; python-tuf and go-tuf v2 can't verify with it, tuf-js can for P-256"
+        if form := key.old_form:
+            who = "python-tuf and go-tuf v2 can't verify with it, tuf-js can for P-256"
+            text = f"{c.label(keyid)} is {form}; {who if 'point' in form else 'no client of today can verify with it'}"
             yield Hit((*c.key_path, keyid), text)
 
 
@@ -24,7 +25,7 @@ def expiry_form(c: Context) -> Iterator[Hit]:
     """TUF 1.0.34, 4.2.1, and in-toto have whole seconds and Z. python-tuf and in-toto-python refuse all else."""
     value = c.signed.get("expires")
     if isinstance(value, str) and not legacy.EXACT.fullmatch(value):
-        parts = ["a fraction of a second"] * ("." in value) + ["an offset from UTC"] * legacy.offset(value)
+        parts = legacy.oddities(value)
         has = f"has {' and '.join(parts)}" if parts else "is not written as TUF has it"
         clients = "in-toto-python" if c.new.type == "layout" else "python-tuf"
         text = f"The expiry {value[:40]} {has}: {clients} refuses the document"

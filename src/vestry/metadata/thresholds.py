@@ -121,12 +121,12 @@ def verify_signature(who: Iterable[Authority], keyid: str, signature: bytes, sig
 
 
 def holds(signed: Document, key: Key, sig: str) -> bool:
-    """Whether a signature (hex) holds over a document, under one key."""
+    """Whether a signature, as a document has it, holds over a document, under one key."""
     # To hash half a million delegations takes a second, and a signature is met at every door it goes through.
     told = signed.verdicts if isinstance(signed, LargeDocument) else {}
     if (key, sig) not in told:
         try:
-            told[key, sig] = key.verify(bytes.fromhex(sig), signed.message)
+            told[key, sig] = key.verify(key.signature(sig), signed.message)
         except ValueError:
             told[key, sig] = False
     return told[key, sig]

@@ -259,11 +259,15 @@ def _written(was: Any, now: Any) -> str:
     """How a key is written now, where that differs."""
     if was == now:
         return ""
-    forms = ["PEM" if "-----BEGIN" in str(side) else "hex" for side in (was, now)]
+    forms = [_form(str(side)) for side in (was, now)]
     if forms[0] == forms[1]:
         before, after = quoting.pair(was, now)
         return f", written in another way: {after} instead of {before}"
     return f", written as {forms[1]} instead of {forms[0]}"
+
+
+def _form(public: str) -> str:
+    return "PEM" if "-----BEGIN" in public else "hex" if _HEX.fullmatch(public) else "base64"
 
 
 def _by_roles(edits: Sequence[Edit], kind: str) -> dict[tuple[str, ...], list[str]]:
@@ -332,6 +336,7 @@ def _content(target: Mapping[str, Any], beside: Mapping[str, Any] = _NONE) -> st
 
 
 _WILD = re.compile(r"[*?\[]")
+_HEX = re.compile("[0-9a-fA-F]*")
 _KEY_DANGER = {"key-changed": 94, "key-added": 84, "key-removed": 80, "key-renamed": 60}
 _DANGER = {
     "consistent-snapshot-changed": 78,
