@@ -136,6 +136,20 @@ def test_a_half_destroyed_key_is_seen_and_finished(troubled: Any, alice: str) ->
     assert token.public_keys() == ()
 
 
+def test_half_a_key_is_not_taken_for_one(troubled: Any, alice: str, softhsm: Path) -> None:
+    """SoftHSM gives a private half its names first, and last what it signs with: killed in between, it leaves one that
+    can't prove itself, however often it is asked to."""
+    private = [b"".join(n.to_bytes(8) for n in (0, 2, 3)), b"".join(n.to_bytes(8) for n in (0x180, 3))]
+    (path,) = [p for p in softhsm.rglob("*.object") if all(mark in p.read_bytes() for mark in private)]
+    before, mark, after = path.read_bytes().partition(private[1])
+    path.write_bytes(before + mark + bytes(8) + after[8 + int.from_bytes(after[:8]) :])
+    with the(troubled(), alice).unlock(Pin(PIN)) as unlocked:
+        (half,) = unlocked.keys()
+        assert (half.label, half.spki, half.kind.scheme) == ("kept", b"", "unknown")
+        unlocked.destroy(half)
+        assert unlocked.objects() == ()
+
+
 def test_a_pin_that_could_not_be_set(troubled: Any) -> None:
     """Erased but without a PIN: the outcome is open, and the same token can be initialised once more."""
     source = troubled(INIT_PIN, "code=0x30")

@@ -46,6 +46,11 @@ _FACTS = (
     ("never_extractable", Attribute.NEVER_EXTRACTABLE),
     ("local", Attribute.LOCAL),
 )
+_PARAMETERS = {
+    KeyType.RSA: Attribute.MODULUS,
+    KeyType.EC: Attribute.EC_PARAMS,
+    KeyType.EC_EDWARDS: Attribute.EC_PARAMS,
+}
 _PSS = {
     "sha256": (Mechanism.SHA256, MGF.SHA256, 32, Mechanism.SHA256_RSA_PKCS_PSS),
     "sha384": (Mechanism.SHA384, MGF.SHA384, 48, Mechanism.SHA384_RSA_PKCS_PSS),
@@ -323,12 +328,21 @@ def _publics(session: pkcs11.Session) -> tuple[_Public, ...]:
 def _halves(session: pkcs11.Session, private: Any, publics: Iterable[_Public]) -> tuple[_Public, ...]:
     """The public halves that `private` may belong to; never none."""
     label, own_id = label_of(private), identity(private)
+    unpaired = _Public(label, own_id, KeyKind("unknown"), b"", None)
+    if _unfinished(private):
+        return (unpaired,)
     fitting = [p for p in publics if p.id == own_id] if own_id else [p for p in publics if p.label == label]
     narrowed = [p for p in fitting if p.label == label] or fitting
     if narrowed:
         return tuple({p.spki: p for p in narrowed}.values())
     own = _public(private) or _certified(session, label, own_id)
-    return (own or _Public(label, own_id, KeyKind("unknown"), b"", None),)
+    return (own or unpaired,)
+
+
+def _unfinished(private: Any) -> bool:
+    """Whether a module was cut off while it made this private half: it has its names, and nothing yet to sign with."""
+    parameters = _PARAMETERS.get(read(private, Attribute.KEY_TYPE))
+    return parameters is not None and read(private, parameters) == b""
 
 
 def _public(item: Any) -> _Public | None:
