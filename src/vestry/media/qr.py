@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-import segno
-
 Level = Literal["l", "m"]
 Matrix = list[list[bool]]
 """Rows of modules, True where dark."""
@@ -45,6 +43,8 @@ def matrix(text: str, *, version: int | None = None, border: int = BORDER, level
     With `version`, as one frame of many: that version, and the first mask, as to weigh all eight takes longer than
     a frame should. Without it, the smallest version that holds the text at `level` or above, and the best mask.
     """
+    import segno  # noqa: PLC0415 - it reads a good part of the standard library, and few starts end in a code
+
     code = segno.make(
         text,
         error=level,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
 from typing import Any, Protocol, TypeVar, cast
 
 from textual.message import Message
@@ -16,29 +15,9 @@ from vestry.ceremony.dialogue import Question
 from vestry.ceremony.state import State
 from vestry.errors import Stopped, VestryError
 from vestry.tui.outlook import Outlook, outlook
+from vestry.tui.reply import Reply
 
 T = TypeVar("T")
-
-
-class Reply:
-    """Where one answer goes, once."""
-
-    def __init__(self) -> None:
-        self._future: Future[object] = Future()
-
-    def answer(self, value: object) -> None:
-        """Give the answer."""
-        if not self._future.done():
-            self._future.set_result(value)
-
-    def fail(self, why: Exception) -> None:
-        """Raise in the thread that asked: `Stopped`, `Noted` or `Declined`."""
-        if not self._future.done():
-            self._future.set_exception(why)
-
-    def wait(self) -> object:
-        """Block until there is an answer."""
-        return self._future.result()
 
 
 class Asked(Message):

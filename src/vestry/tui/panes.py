@@ -18,7 +18,6 @@ from textual.widget import Widget
 
 from vestry.ceremony.dialogue import Ask, Choose, Confirm, Declined, NewSecret, Question, Secret, TypeBack
 from vestry.text import words
-from vestry.tui.front import Reply
 from vestry.tui.glyphs import Glyphs
 from vestry.tui.lines import (
     BLANK,
@@ -35,6 +34,7 @@ from vestry.tui.lines import (
     paragraph,
     word_rows,
 )
+from vestry.tui.reply import Reply
 from vestry.tui.widgets.field import Field
 from vestry.tui.widgets.line_view import LineView
 from vestry.tui.widgets.pin_field import PinField

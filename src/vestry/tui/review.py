@@ -16,11 +16,11 @@ from vestry.metadata.changes import Change
 from vestry.metadata.findings import Finding
 from vestry.text import printable
 from vestry.tui.entry import canonical_rows, side_by_side
-from vestry.tui.front import Reply
 from vestry.tui.glyphs import Glyphs
 from vestry.tui.hunt import Hunt
 from vestry.tui.lines import BLANK, Line, Span, folded, hex_rows, key, line, packed, paragraph
 from vestry.tui.panes import SETTLE, Pane
+from vestry.tui.reply import Reply
 from vestry.tui.review_page import Page, finding_rows, sections
 from vestry.tui.review_tree import NO_PAGE, ReviewTree
 from vestry.tui.widgets.field import Field

@@ -14,11 +14,11 @@ from vestry.text import printable
 from vestry.tui import glyphs as tiers
 from vestry.tui.base import QuietApp, terminal
 from vestry.tui.dialogs import digest_dialog, help_dialog
-from vestry.tui.front import Reply
 from vestry.tui.glyphs import Glyphs
 from vestry.tui.help_text import LOOKING
 from vestry.tui.lines import Line, Span, key, length, line, packed
 from vestry.tui.panes import Changed
+from vestry.tui.reply import Reply
 from vestry.tui.review import ReviewPane
 from vestry.tui.widgets.line_view import LineView
 
