@@ -383,13 +383,22 @@ def test_a_predecessor_holds_by_itself() -> None:
     assert ("stop", "OLD-NOT-SIGNED") in rotation(signed=False).found()
 
 
-@pytest.mark.parametrize(("raw", "code"), [(b"{}", "OLD-UNREADABLE"), (b"\xff", "OLD-UNREADABLE")])
-def test_a_predecessor_is_a_root(raw: bytes, code: str) -> None:
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        (b"{}", "1.root.json: signed is missing"),
+        (b"\xff", "1.root.json, line 1, column 1: byte 0 is not UTF-8"),
+        (b'{"signed":\n {"a": 1, "a": 2}}', '1.root.json, line 2, column 11: the key "a" stands twice in one object'),
+    ],
+)
+def test_a_predecessor_is_a_root(raw: bytes, said: str) -> None:
+    """Whoever brings a file that no client reads must be told where to look in it, and that before the day."""
     draft = rotation()
     pin = hashlib.sha256(old_root()).hexdigest()
     draft.roles = draft.roles.replace(pin, hashlib.sha256(raw).hexdigest())
     draft.inputs = {"predecessor": raw}
-    assert ("stop", code) in draft.found()
+    (told,) = [p for p in draft.check() if p.code == "OLD-UNREADABLE"]
+    assert (told.severity, told.text) == ("stop", f"the predecessor can't be read: {said}")
 
 
 def test_a_token_with_a_key_that_stays_is_never_erased() -> None:

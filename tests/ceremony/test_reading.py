@@ -409,7 +409,7 @@ def test_an_input_may_be_elsewhere(tmp_path: Path) -> None:
         (f'sha256 = "{hashlib.sha256(PUBLIC).hexdigest()}"\n', PUBLIC, "[online]", "add the line sha256 = "),
         ("", PUBLIC + b"\n", "sha256 = ", "the script says"),
         ("", b"-----BEGIN PRIVATE KEY-----", "[online]", "holds a private key"),
-        ("", b"\xff\xfe", "[online]", "not text in UTF-8"),
+        ("", b"\xff\xfe", "[online]", "line 1, column 1: byte 0 is not UTF-8"),
     ],
 )
 def test_an_input_must_be_the_one_that_was_meant(tmp_path: Path, old: str, content: bytes, at: str, says: str) -> None:

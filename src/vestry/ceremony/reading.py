@@ -25,6 +25,7 @@ from vestry.ceremony.strictness import read_policy
 from vestry.ceremony.table import Source, Table, alike, named_input, nearest, quoted, table, tables, unique, unseen
 from vestry.errors import InputRejected
 from vestry.media import snapshot
+from vestry.metadata import intake
 from vestry.metadata.intake import read_file
 from vestry.text import printable
 
@@ -131,9 +132,9 @@ def _input(source: Source, item: s.Input, path: Path) -> bytes:
         what = f"{label}: {quoted(item.path)} holds a private key"
         source.bad(place[:1], what, "give the public half alone", "E-SECRET")
     try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError:
-        source.bad(place[:1], f"{label}: {quoted(item.path)} is not text in UTF-8", "bring the file as it was made")
+        text = intake.decode(raw, where=quoted(item.path))
+    except InputRejected as error:
+        source.bad(place[:1], f"{label}: {error.where}: {error.what}", "bring the file as it was made")
     if item.name.startswith(KEY_OF):
         seal_keys.read(text, where=str(printable(str(path))))
     return raw

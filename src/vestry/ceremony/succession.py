@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterator, Mapping
 from datetime import date
 
 from vestry.ceremony.problem import Case, Problem, listed
-from vestry.ceremony.script import GivenSpec, KeySpec
+from vestry.ceremony.script import GivenSpec, Input, KeySpec
 from vestry.errors import VestryError
 from vestry.metadata import document, layout
 from vestry.metadata.document import Document
@@ -21,9 +21,9 @@ def succession(case: Case, predecessor: bytes) -> Iterator[Problem]:
     """All problems between the script and the root it follows."""
     line = case.line("root", "from")
     try:
-        old = document.read(predecessor, where="predecessor")
+        old = document.read(predecessor, where=_path(case.script.predecessor))
     except VestryError as error:
-        yield Problem("stop", "OLD-UNREADABLE", line, f"the predecessor can't be read: {printable(error.what)}")
+        yield Problem("stop", "OLD-UNREADABLE", line, f"the predecessor can't be read: {_told(error)}")
         return
     if old.type != "root":
         text = f"the predecessor is a document of type {printable(old.type)}, not a root"
@@ -50,6 +50,14 @@ def succession(case: Case, predecessor: bytes) -> Iterator[Problem]:
     yield from _changes_nothing(case, old)
 
 
+def _path(item: Input | None) -> str:
+    return printable(item.path, 60) if item is not None else ""
+
+
+def _told(error: VestryError) -> str:
+    return printable(f"{error.where}: {error.what}")
+
+
 def _below(case: Case, root: Document) -> Iterator[Problem]:
     """The targets and bins that the new ones follow: each of its kind, and signed as the document above it says."""
     above: Document | None = root
@@ -61,9 +69,7 @@ def _below(case: Case, root: Document) -> Iterator[Problem]:
         try:
             old = document.read(raw, where=role)
         except VestryError as error:
-            yield Problem(
-                "stop", "OLD-UNREADABLE", line, f"the {role} to follow can't be read: {printable(error.what)}"
-            )
+            yield Problem("stop", "OLD-UNREADABLE", line, f"the document to follow can't be read: {_told(error)}")
             above = None
             continue
         delegated = authorities(role, old, delegator=above) if above is not None else ()
@@ -93,9 +99,9 @@ def given(case: Case, spec: GivenSpec) -> Iterator[Problem]:
         if item is None or name not in case.inputs:
             continue
         try:
-            read[name] = layout.read_strictly(case.inputs[name], where=name)
+            read[name] = layout.read_strictly(case.inputs[name], where=_path(item))
         except VestryError as error:
-            text = f"'{printable(item.path, 60)}' can't be read: {printable(error.what)}"
+            text = f"the {name} can't be read: {_told(error)}"
             yield Problem("stop", "OLD-UNREADABLE", case.line(*item.pin), text)
     wanted = layout.TYPE if spec.threshold else "targets"
     for name in ("draft", "before"):

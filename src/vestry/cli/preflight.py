@@ -16,7 +16,6 @@ from vestry.errors import ExitStatus
 from vestry.machine import preflight
 from vestry.machine.preflight import Plan
 from vestry.metadata import document
-from vestry.text import printable
 
 
 def run(args: argparse.Namespace) -> int:
@@ -50,7 +49,7 @@ def _of_script(args: argparse.Namespace) -> tuple[Plan, frozenset[str]]:
     script, inputs = reading.load(path, inputs=named_inputs(args.input))
     required = frozenset(name for step in script.steps if isinstance(step, PreflightStep) for name in step.require)
     raw = inputs.get(PREDECESSOR)
-    predecessor = document.read(raw, where=str(printable(args.script, 200))) if raw is not None else None
+    predecessor = document.read(raw, where=PREDECESSOR) if raw is not None else None
     doubts = timekeeping.doubts(script, predecessor, datetime.now(UTC))
     with Bench(script, path.parent) as bench:
         return Plan(Path(args.into), doubts, bench.modules()), required

@@ -120,11 +120,7 @@ def parse(raw: bytes, *, where: str, limits: Limits = LIMITS) -> Any:
     if raw.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
         at = f"{where}, line 1, column 1"
         raise InputRejected("it begins with a byte order mark", where=at, do="write it as UTF-8 without one")
-    try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        at = _place(where, raw[: error.start].decode("utf-8"))
-        raise InputRejected(f"byte {error.start} is not UTF-8", where=at, do="write it as UTF-8") from None
+    text = decode(raw, where=where)
     try:
         value = _DECODER.decode(text)
         _check(value, limits.depth, surrogates="\\u" in text)
@@ -132,6 +128,19 @@ def parse(raw: bytes, *, where: str, limits: Limits = LIMITS) -> Any:
         _Scanner(text, where, limits.depth).explain()
         raise InputRejected(f"it is not strict JSON: {printable(str(error))}", where=where) from None
     return value
+
+
+def decode(raw: bytes, *, where: str) -> str:
+    """UTF-8 as text.
+
+    Raises:
+        InputRejected: it is not UTF-8; says where (line, column).
+    """
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        at = _place(where, raw[: error.start].decode("utf-8"))
+        raise InputRejected(f"byte {error.start} is not UTF-8", where=at, do="write it as UTF-8") from None
 
 
 def pem_public_key(raw: bytes, *, where: str, scheme: str = "") -> Key:

@@ -311,7 +311,7 @@ def _of_reserves(found: Sequence[Reserve], new: Document, *, way_open: bool) -> 
         if held.keys_to_lose < 0:
             yield f"{held.by} can't be met as it is: {held.keys} usable of {held.threshold} keys needed"
             continue
-        may = f"any {_several(held.keys_to_lose, 'key')} and any {_several(held.holders_to_lose, 'holder')} may be lost"
+        may = f"{_any(held.keys_to_lose, 'key')} and {_any(held.holders_to_lose, 'holder')} may be lost"
         if until:
             yield f"until {this} is signed, {held.by} is needed too: {may}"
             yield from _who(held, f"under {held.by} {this} can't be signed")
@@ -326,7 +326,7 @@ def _of_reserves(found: Sequence[Reserve], new: Document, *, way_open: bool) -> 
         if held.keys_to_lose < 0:
             yield f"{name} can't be signed as it is: {held.keys} usable of {held.threshold} keys needed"
             continue
-        yield f"{name}: any {_several(held.keys_to_lose, 'key')} of {held.keys} may be lost ({held.by})"
+        yield f"{name}: {_any(held.keys_to_lose, 'key')} of {held.keys} may be lost ({held.by})"
         if held.keys > 1:
             yield from _who(held, f"{name} can't be signed")
 
@@ -385,6 +385,10 @@ def _of_expiries(expiries: Sequence[Expiry], following: datetime, now: datetime,
         yield f"before {what} on {following:%Y-%m-%d}, {', '.join(early)} {verb}"
     elif given:
         yield f"nothing known here expires before {what} on {following:%Y-%m-%d}"
+
+
+def _any(count: int, what: str) -> str:
+    return f"any {_several(count, what)}" if count else f"no {what}"
 
 
 def _several(count: int, what: str) -> str:
