@@ -95,8 +95,12 @@ def test_a_forged_event_fails(ceremony: Path, kind: str, change: Any) -> None:
     ("kind", "change", "told"),
     [
         ("opened", set_with("software", "another"), "which software it was is its own word"),
-        ("key_generated", set_with("uri", "pkcs11:token=another"), "its URI, facts and `found` are the token's word"),
-        ("key_generated", set_with("found", True), "its URI, facts and `found` are the token's word"),
+        (
+            "key_generated",
+            set_with("uri", "pkcs11:token=another"),
+            "URI, facts, `found`, what no maker signed: the token's word",
+        ),
+        ("key_generated", set_with("found", True), "URI, facts, `found`, what no maker signed: the token's word"),
         ("draft_proved", set_with("client", "another"), "which client walked then is the software's word"),
         ("verified", set_with("client", "another"), "which client, is the software's word"),
     ],

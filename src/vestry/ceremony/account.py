@@ -50,7 +50,7 @@ class Account:
             said = {"person": person, "agree": event.agree, "reason": reason}
             self._seals.append({"where": f"line {step.recorded.n}", **said, "verdict": step.verdict, "why": step.why})
         if step.verdict == "witnessed":
-            told = self._word.setdefault(str(printable(step.recorded.by)), {})
+            told = self._word.setdefault(step.recorded.by, {})
             told[step.why] = told.get(step.why, 0) + 1
         return step
 
@@ -74,7 +74,7 @@ class Account:
             "clock_open": _clock_open(state),
             "counts": dict(self._counts),
             "failed": list(self._failed),
-            "word": {person: dict(told) for person, told in self._word.items()},
+            "word": {str(printable(person)): dict(told) for person, told in self._word.items()},
             "files": [{"name": f.name, "verdict": f.verdict, "why": f.why} for f in files],
             "seals": [*self._seals, *({"where": f"{FOLDER}/{x.file}", **_late(x)} for x in late)],
         }

@@ -21,7 +21,6 @@ _OF_KEY = (
     e.KeyDestroyed,
     e.KeyKept,
 )
-_OF_ANYONE = (e.ExceptionNoted, e.TroubleMet)
 
 
 def administrator(script: Script) -> str:
@@ -35,14 +34,14 @@ def check(state: State, event: e.Event, by: str) -> None:
     Raises:
         Refused: it says who it is instead.
     """
-    if all(by != p.name for p in state.script.people):
+    if by not in state.script.names:
         raise Refused(f"'{printable(by, 80)}' is nobody of this script")
-    if not isinstance(event, _OF_ANYONE) and by != (whose := _whose(state, event)):
+    if not isinstance(event, e.ExceptionNoted) and by != (whose := _whose(state, event)):
         raise Refused(f"this is {printable(whose, 80)}'s to do, and '{printable(by, 80)}' is said to have done it")
 
 
 def _whose(state: State, event: e.Event) -> str:
-    if isinstance(event, _OF_TOKEN):
+    if isinstance(event, _OF_TOKEN) or (isinstance(event, e.TroubleMet) and event.token):
         return state.script.token(event.token).holder
     if isinstance(event, _OF_KEY):
         return state.script.key(event.key).holder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -81,6 +82,25 @@ def judge(
     return Judged(found, f"the maker's proof does not hold: {why}")
 
 
+def chain(spki: bytes, ders: Iterable[bytes]) -> list[bytes]:
+    """The certificates for the key `spki`, and those that may have issued them, in that order. Placeholders that a
+    token signs by itself are left out."""
+    named = {der: name for der in ders if (name := _names(der)) is not None}
+    wanted = [d for d, (_, _, key) in named.items() if key == spki and named[d][0] != named[d][1]]
+    wanted.sort(key=lambda d: not attestation.is_attestation(d))
+    for der in wanted:  # grows while it is walked
+        issuer = named[der][1]
+        wanted += [d for d, (subject, _, _) in named.items() if subject == issuer and d not in wanted]
+    return wanted
+
+
+def _names(der: bytes) -> tuple[bytes, bytes, bytes] | None:
+    parsed = attestation.parse(der)
+    if parsed is None:
+        return None
+    return parsed.subject.public_bytes(), parsed.issuer.public_bytes(), attestation.spki_of(parsed)
+
+
 def admit(state: State, event: e.KeyGenerated | e.KeyTaken, key: Key, at: str) -> None:
     """Refuse a key whose token must prove it, and does not, and one of whose proof `event` tells other things than were
     found at the time `at`: what its holder accepted must be what there was to accept.
@@ -89,9 +109,13 @@ def admit(state: State, event: e.KeyGenerated | e.KeyTaken, key: Key, at: str) -
         Refused: E-ATTESTATION.
     """
     spec = state.script.token(state.script.key(event.key).token)
+    ders = chain(key.spki, [certificates.from_pem(text) for text in event.certificates])
+    if tuple(map(certificates.pem, ders)) != event.certificates:
+        what = "a certificate that came with it has nothing to do with it, or other text in it"
+        raise Refused(what, where=f"key '{event.key}'", code=CODE)
     serial = state.tokens[spec.name].serial
     judged = judge(state, spec, serial, key, event.certificates, now=datetime.fromisoformat(at))
-    if set(judged.findings) != set(event.findings):
+    if sorted(judged.findings) != sorted(event.findings):
         apart = ", ".join(sorted(set(judged.findings) ^ set(event.findings)))
         raise Refused(
             f"the findings on its maker's proof are others: {printable(apart, 200)}",

@@ -68,7 +68,10 @@ class Bench:
         """
         if spec.serial:
             return (self.by_serial(spec, spec.serial, ""),)
-        blanks = tuple(t for t in self.tokens(spec) if _blank(t) and t.info.serial not in taken)
+        like = replace(spec.like, id=b"", object="", type="", token="")
+        blanks = tuple(
+            t for t in self.tokens(spec) if _blank(t) and t.info.serial not in taken and fits(like, shown(t.info))
+        )
         if not blanks:
             raise TokenTrouble(
                 f"no blank token for '{spec.name}'",

@@ -67,9 +67,10 @@ def check(line: bytes, *, n: int, before: str) -> Recorded:
     if number != b"%d" % n:
         raise NotTrusted(f"the line says that it is line {number.decode()}, here belongs line {n}")
     # The chain first: an event that it does not hold is not even parsed.
-    if _head(before, n, hashlib.sha256(hashed).hexdigest() if event else hashed.decode()) != head.decode():
+    follows = _head(before, n, hashlib.sha256(hashed).digest() if event else bytes.fromhex(hashed.decode()))
+    if follows != head.decode():
         raise NotTrusted("the head does not follow from the event and the lines above; something was changed")
-    return _recorded(event, n, head.decode()) if event else Recorded(n, "", 0, "", Withheld(), head.decode())
+    return _recorded(event, n, follows) if event else Recorded(n, "", 0, "", Withheld(), follows)
 
 
 def parts(line: bytes) -> tuple[bytes, bytes, bytes, bytes]:
@@ -99,7 +100,7 @@ def withhold(line: bytes) -> bytes:
     value = json.loads(line)
     if "leaf" in value:
         return line
-    return dump({"head": value["head"], "leaf": _leaf(value["salt"], encode(value["event"])), "n": value["n"]})
+    return dump({"head": value["head"], "leaf": _leaf(value["salt"], encode(value["event"])).hex(), "n": value["n"]})
 
 
 def _recorded(text: bytes, n: int, head: str) -> Recorded:
@@ -112,7 +113,7 @@ def _recorded(text: bytes, n: int, head: str) -> Recorded:
         raise NotTrusted("the line is not a line of a transcript") from None
     if again != written:
         raise NotTrusted("the line is not written as a transcript writes it")
-    if type(body) is not dict or set(body) != _EVENT_KEYS:
+    if type(body) is not dict or body.keys() != _EVENT_KEYS:
         raise NotTrusted("the event has other fields than at, mono, by, what and with")
     at, mono, by, what = body["at"], body["mono"], body["by"], body["what"]
     if type(at) is not str:
@@ -155,9 +156,9 @@ def _raw(text: bytes) -> bytes:
     return _LONG.sub(lambda m: json.loads(b'"%b"' % m[0]).encode(), text) if b"\\u" in text else text
 
 
-def _leaf(salt: str, canonical: bytes) -> str:
-    return hashlib.sha256(b"\0" + bytes.fromhex(salt) + canonical).hexdigest()
+def _leaf(salt: str, canonical: bytes) -> bytes:
+    return hashlib.sha256(b"\0" + bytes.fromhex(salt) + canonical).digest()
 
 
-def _head(before: str, n: int, leaf: str) -> str:
-    return hashlib.sha256(b"\1" + bytes.fromhex(before) + n.to_bytes(8, "big") + bytes.fromhex(leaf)).hexdigest()
+def _head(before: str, n: int, leaf: bytes) -> str:
+    return hashlib.sha256(b"\1" + bytes.fromhex(before) + n.to_bytes(8, "big") + leaf).hexdigest()

@@ -8,8 +8,7 @@ and a missing, unknown or mistyped field is refused.
 from __future__ import annotations
 
 import re
-import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import fields
 from typing import Any, cast, get_args, get_origin, get_type_hints
 
@@ -27,12 +26,6 @@ _NAMES: Mapping[type, str] = {kind: _snake(kind.__name__) for kind in get_args(E
 _TYPES: Mapping[str, type] = {name: kind for kind, name in _NAMES.items() if kind is not Withheld}
 NAMES = tuple(_TYPES)
 """What events are called, in the order of `events.py`."""
-_FIELDS: Mapping[type, Mapping[str, tuple[Any, str]]] = {
-    kind: {f.name: (hints[f.name], f"'{f.name}' of the event '{what}'") for f in fields(kind)}
-    for kind, what in _NAMES.items()
-    for hints in (get_type_hints(kind),)
-}
-"""Type and place of each field."""
 
 
 def name_of(event: Event) -> str:
@@ -64,12 +57,15 @@ def from_json(what: str, fields_: object) -> Event:
     if type(fields_) is not dict:
         raise InputRejected(f"the event '{what}' is not an object")
     wanted = _FIELDS[kind]
-    for name in sorted(fields_.keys() - wanted.keys()):
-        raise InputRejected(f"the event '{what}' has no field '{printable(str(name), 40)}'")
-    for name in sorted(wanted.keys() - fields_.keys()):
-        raise InputRejected(f"the event '{what}' lacks its field '{name}'")
-    typed = (_typed(fields_[name], hint, where) for name, (hint, where) in wanted.items())
-    return cast("Event", kind(*typed))
+    if fields_.keys() != wanted.keys():
+        raise InputRejected(_other_fields(what, fields_.keys(), wanted.keys()))
+    return cast("Event", kind(*[read(fields_[name], where) for name, (read, where) in wanted.items()]))
+
+
+def _other_fields(what: str, there: Set[Any], wanted: Set[str]) -> str:
+    for name in sorted(there - wanted):
+        return f"the event '{what}' has no field '{printable(str(name), 40)}'"
+    return f"the event '{what}' lacks its field '{min(wanted - there)}'"
 
 
 def _plain(value: object) -> object:
@@ -81,32 +77,78 @@ def _plain(value: object) -> object:
 
 
 _HALF = re.compile("[\ud800-\udfff]")
-_SIMPLE: Mapping[type, str] = {int: "a whole number", str: "text", bool: "true or false"}
+_Read = Callable[[object, str], object]
+"""Takes a JSON value, and what to call its place, to the value of a field, or refuses it."""
 
 
-def _typed(value: object, hint: Any, where: str) -> object:
+def _text(value: object, where: str) -> str:
+    if type(value) is not str:
+        raise InputRejected(f"{where} is not text")
+    if not value.isascii() and _HALF.search(value):
+        raise InputRejected(f"{where} holds half a character")
+    return value
+
+
+def _whole(value: object, where: str) -> int:
+    if type(value) is not int:
+        raise InputRejected(f"{where} is not a whole number")
+    if not INT_MIN <= value <= INT_MAX:
+        raise InputRejected(f"{where} is beyond 64 bits")
+    return value
+
+
+def _truth(value: object, where: str) -> bool:
+    if type(value) is not bool:
+        raise InputRejected(f"{where} is not true or false")
+    return value
+
+
+_SIMPLE: Mapping[type, _Read] = {str: _text, int: _whole, bool: _truth}
+
+
+def _reader(hint: Any) -> _Read:
+    """What reads a field of the type `hint`."""
     if hint in _SIMPLE:
-        if type(value) is not hint:
-            raise InputRejected(f"{where} is not {_SIMPLE[hint]}")
-        if type(value) is int and not INT_MIN <= value <= INT_MAX:
-            raise InputRejected(f"{where} is beyond 64 bits")
-        if type(value) is str and not value.isascii() and _HALF.search(value):
-            raise InputRejected(f"{where} holds half a character")
-        return value
+        return _SIMPLE[hint]
     origin, inner = get_origin(hint), get_args(hint)
     if origin is tuple:
-        return _tuple(value, inner, where)
-    assert origin is Mapping or isinstance(hint, types.GenericAlias), f"no JSON form for {hint}"
-    if type(value) is not dict:
-        raise InputRejected(f"{where} is not an object")
-    return {_typed(key, str, where): _typed(item, inner[1], where) for key, item in value.items()}
+        return _list(_reader(inner[0])) if inner[-1] is Ellipsis else _row(tuple(map(_reader, inner)))
+    assert origin is Mapping, f"no JSON form for {hint}"
+    return _object(_reader(inner[1]))
 
 
-def _tuple(value: object, inner: tuple[Any, ...], where: str) -> tuple[object, ...]:
-    if type(value) is not list:
-        raise InputRejected(f"{where} is not a list")
-    if inner[-1] is Ellipsis:
-        return tuple(_typed(item, inner[0], where) for item in value)
-    if len(value) != len(inner):
-        raise InputRejected(f"{where} does not have {len(inner)} entries")
-    return tuple(_typed(item, hint, where) for item, hint in zip(value, inner, strict=True))
+def _list(item: _Read) -> _Read:
+    def read(value: object, where: str) -> tuple[object, ...]:
+        if type(value) is not list:
+            raise InputRejected(f"{where} is not a list")
+        return tuple(item(one, where) for one in value)
+
+    return read
+
+
+def _row(items: tuple[_Read, ...]) -> _Read:
+    def read(value: object, where: str) -> tuple[object, ...]:
+        if type(value) is not list:
+            raise InputRejected(f"{where} is not a list")
+        if len(value) != len(items):
+            raise InputRejected(f"{where} does not have {len(items)} entries")
+        return tuple(item(one, where) for item, one in zip(items, value, strict=True))
+
+    return read
+
+
+def _object(item: _Read) -> _Read:
+    def read(value: object, where: str) -> dict[str, object]:
+        if type(value) is not dict:
+            raise InputRejected(f"{where} is not an object")
+        return {_text(key, where): item(one, where) for key, one in value.items()}
+
+    return read
+
+
+_FIELDS: Mapping[type, Mapping[str, tuple[_Read, str]]] = {
+    kind: {f.name: (_reader(hints[f.name]), f"'{f.name}' of the event '{what}'") for f in fields(kind)}
+    for kind, what in _NAMES.items()
+    for hints in (get_type_hints(kind),)
+}
+"""What reads each field, in the order of its class, and what to call it."""

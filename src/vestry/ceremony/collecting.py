@@ -9,6 +9,7 @@ from random import SystemRandom
 from vestry.ceremony import agenda, own_seal, seal
 from vestry.ceremony import events as e
 from vestry.ceremony.decide import WORDS_TYPED
+from vestry.ceremony.decide_tokens import UNKNOWN
 from vestry.ceremony.dialogue import Ask, Choose, Declined, TypeBack
 from vestry.ceremony.drafts import ceremony_key
 from vestry.ceremony.own_keys import Signs
@@ -169,10 +170,10 @@ def _destroy_one(room: Room, unlocked: Unlocked, name: str) -> None:
 
 
 def keys_left(room: Room, unlocked: Unlocked) -> tuple[str, ...]:
-    """Key ids of this ceremony that the token still lists, and the fingerprints of any others."""
+    """Key ids of this ceremony that the token still lists, and the labels of any others."""
     ours = {ceremony_key(room.state, k).spki: ceremony_key(room.state, k).keyid for k in _known_keys(room)}
     listed = unlocked.keys()
-    return tuple(ours.get(k.spki, f"unknown:{k.label}") for k in listed)
+    return tuple(ours.get(k.spki, f"{UNKNOWN}{k.label}") for k in listed)
 
 
 def _known_keys(room: Room) -> list[KeySpec]:

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, get_args
 
-from vestry.ceremony import agenda, decide_tokens, drafts, exceptions, seal
+from vestry.ceremony import agenda, decide_tokens, drafts, exceptions, outputs, seal
 from vestry.ceremony import events as e
 from vestry.ceremony import script as s
-from vestry.ceremony.gate import confirmed_token, key_spec, list_name, step_now
+from vestry.ceremony.gate import confirmed_token, key_spec, list_name, step_now, token_spec
 from vestry.ceremony.state import State
 from vestry.errors import Refused
+from vestry.machine.check import Verdict
+from vestry.machine.preflight import CHECKS
 from vestry.metadata import layout
 from vestry.metadata.comparison import KINDS
 from vestry.metadata.review import Review, conclude, review
@@ -24,6 +26,7 @@ from vestry.release import release
 from vestry.text import printable, words
 
 WORDS_TYPED = 2
+_VERDICTS = (*get_args(Verdict), "unknown")  # the last one in early transcripts
 
 ANSWERS: Mapping[type, type] = {
     e.InitialiseIntended: e.TokenInitialised,
@@ -50,6 +53,8 @@ def decide(state: State | None, command: e.Event, *, at: str) -> tuple[e.Event, 
         raise Refused("the transcript is open already")
     if isinstance(command, e.ExceptionNoted) and not 0 <= command.step <= len(state.script.steps):
         raise Refused("the script has no such step to note an exception at")
+    if isinstance(command, e.TroubleMet) and command.token:
+        token_spec(state, command.token)
     if isinstance(command, _ANY_TIME):
         return (command,)
     if (rule := exceptions.RULES.get(type(command))) is not None:
@@ -92,8 +97,15 @@ def _answers_what_is_open(state: State, command: e.Event) -> None:
         raise Refused(f"the open intent is line {intent.n}, and the result names another")
 
 
+def _known(names: Collection[str], known: Collection[str], what: str) -> None:
+    for name in names:
+        if name not in known:
+            raise Refused(f"{what} '{printable(name, 80)}'")
+
+
 def _said(state: State, event: e.Said, _: str) -> None:
     step = step_now(state, s.SayStep, index=event.step)
+    _known(event.recorded, step.record, "the step does not ask to write down")
     missing = [label for label in step.record if not event.recorded.get(label, "").strip()]
     if missing:
         raise Refused(f"'{missing[0]}' was not written down")
@@ -105,10 +117,12 @@ def _gathered(state: State, event: e.Gathered, _: str) -> None:
     if absent:
         raise Refused(f"{absent[0]} is not here")
     _of_the_script(state, event.people, "is here, and the script does not name them")
+    if len(set(event.people)) != len(event.people):
+        raise Refused("somebody is said to be here twice")
 
 
 def _of_the_script(state: State, names: Collection[str], why: str) -> None:
-    for name in set(names) - {p.name for p in state.script.people}:
+    for name in set(names) - state.script.names:
         raise Refused(f"{printable(name, 80)} {why}")
 
 
@@ -117,7 +131,11 @@ def _preflight(state: State, event: e.PreflightTaken, _: str) -> None:
     for name in step.require:
         if name not in event.checks:
             raise Refused(f"the check '{name}' was not made")
-    for name, line in agenda.amiss(state.script, step, event.checks).items():
+    _known(event.checks, CHECKS, "there is no check")
+    _known([verdict for verdict, _ in event.checks.values()], _VERDICTS, "no check says")
+    amiss = agenda.amiss(state.script, step, event.checks)
+    _known(event.waived, amiss, "there was nothing to waive about the check")
+    for name, line in amiss.items():
         if not event.waived.get(name, "").strip():
             raise Refused(f"the check '{name}' says: {line}")
 
@@ -125,6 +143,7 @@ def _preflight(state: State, event: e.PreflightTaken, _: str) -> None:
 def _network(state: State, event: e.NetworkSeen, _: str) -> None:
     if (event.verdict, event.text) == state.network:
         raise Refused("the network is as it was recorded last")
+    _known([event.verdict], _VERDICTS, "no check says")
 
 
 def _drafted(state: State, event: e.Drafted, _: str) -> None:
@@ -140,9 +159,8 @@ def _drafted(state: State, event: e.Drafted, _: str) -> None:
 
 def _proved(state: State, event: e.DraftProved, _: str) -> None:
     step_now(state, s.DraftStep)
-    for role, digest in event.digests.items():
-        if role not in state.documents or state.documents[role].digest != digest:
-            raise Refused(f"the draft of {role} that was proved is not the draft at hand")
+    if dict(event.digests) != {role: drafted.digest for role, drafted in state.documents.items()}:
+        raise Refused("the drafts that were proved are not those at hand")
 
 
 def _read(state: State, event: e.ReviewRead, at: str) -> None:
@@ -161,6 +179,7 @@ def _read(state: State, event: e.ReviewRead, at: str) -> None:
         raise Refused(f"the review of {event.role} showed no finding {printable(name, 80)}")
     for name, agreed in event.overruled.items():
         _of_the_script(state, agreed, f"overruled {printable(name, 80)}, and the script does not name them")
+    _known(event.overruled, [f.name for f in fresh.findings if f.severity == "stop"], "there was no stop to overrule:")
     conclude(fresh, event.answers, overruled=event.overruled)
 
 
@@ -168,8 +187,9 @@ def _compared(state: State, event: e.Compared, _: str) -> None:
     step_now(state, s.CompareStep, index=event.step)
     if event.name != list_name(event.step) or not set(event.counts) <= set(KINDS):
         raise Refused("the list of differences is not one of this step")
+    _known(event.answers, event.counts, "there was nothing to answer about")
     for kind, count in event.counts.items():
-        if count > 0 and not event.answers.get(kind, "").strip():
+        if count < 1 or not event.answers.get(kind, "").strip():
             raise Refused(f"nobody says what is done about {count:,} times {KINDS[kind]}")
 
 
@@ -185,9 +205,8 @@ def _sign_intended(state: State, event: e.SignatureIntended, _: str) -> None:
     if drafts.ceremony_key(state, spec).keyid != event.keyid:
         raise Refused(f"key '{event.key}' has another key id")
     confirmed_token(state, spec.token, event.serial)
-    right = words(event.digest)
-    typed = {int(place): word for place, word in event.words.items()}
-    if len(typed) < WORDS_TYPED or any(not 1 <= i <= len(right) or right[i - 1] != w for i, w in typed.items()):
+    there = {str(place): word for place, word in enumerate(words(event.digest), 1)}
+    if len(event.words) < WORDS_TYPED or not event.words.items() <= there.items():
         raise Refused(f"the words typed are not those of the digest of {event.role}")
 
 
@@ -204,7 +223,12 @@ def _signature(state: State, event: e.SignatureAdded, _: str) -> None:
 
 
 def _imported(state: State, event: e.SignatureImported, _: str) -> None:
-    step_now(state, s.ImportStep, s.SignStep)
+    step = step_now(state, s.ImportStep, s.SignStep)
+    roles = (step.role,) if isinstance(step, s.ImportStep) else step.roles if isinstance(step, s.SignStep) else ()
+    if event.role not in roles:
+        raise Refused(f"signatures of '{printable(event.role, 80)}' are not taken in at this step")
+    if event.keyid in state.signatures.get(event.role, {}):
+        raise Refused(f"a signature of that key on {event.role} is here already")
     if not agenda.reviewed(state, event.role):
         raise Refused(f"the draft of {event.role} was not reviewed")
     if event.digest != state.documents[event.role].digest:
@@ -243,9 +267,12 @@ def _verified(state: State, event: e.Verified, _: str) -> None:
 
 
 def _exported(state: State, event: e.Exported, _: str) -> None:
-    step_now(state, s.ExportStep, index=event.step)
-    for name, digest in state.outputs.items():
-        if digest not in event.files.values():
+    step = step_now(state, s.ExportStep, index=event.step)
+    wanted = outputs.exported(state, step.what)
+    _known(event.files, wanted, "this ceremony exports no file")
+    for name, digest in wanted.items():
+        written = event.files.get(name, digest if name in state.lists else None)
+        if written is None or digest not in ("", written):
             raise Refused(f"{name} was not among the files written")
 
 
@@ -261,7 +288,8 @@ def _seal_intended(state: State, event: e.SealIntended, _: str) -> None:
     step = step_now(state, s.SealStep)
     if state.seal is None or event.person not in step.by or event.person in state.seals:
         raise Refused(f"{printable(event.person)} does not seal now")
-    seal.sealing_key(state, event.person, event.keyid)
+    if seal.sealing_key(state, event.person, event.keyid).keyid != event.keyid:
+        raise Refused(f"{printable(event.person)} does not seal with a key that has no id")
 
 
 def _sealed(state: State, event: e.Sealed, _: str) -> None:

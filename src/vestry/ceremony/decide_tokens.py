@@ -10,12 +10,16 @@ from vestry.ceremony import agenda, attesting, drafts
 from vestry.ceremony import events as e
 from vestry.ceremony import script as s
 from vestry.ceremony.gate import confirmed_token, key_spec, serial_digits, step_now, token_spec
+from vestry.ceremony.script import TokenSpec
 from vestry.ceremony.signing import possession_message
 from vestry.ceremony.state import State
 from vestry.errors import Refused
 from vestry.metadata.keys import Key
 from vestry.text import printable
 from vestry.tokens.uri import KeyUri, fits, parse
+
+UNKNOWN = "unknown:"
+"""What `left` of `KeyDestroyed` has before the label of a key that is none of this ceremony."""
 
 
 def _initialise(state: State, event: e.InitialiseIntended, _: str) -> None:
@@ -41,6 +45,8 @@ def _initialised(state: State, event: e.TokenInitialised, _: str) -> None:
     if any(f.serial == event.serial for name, f in state.tokens.items() if name != event.token):
         raise Refused(f"serial {printable(event.serial)} belongs to another token of this ceremony")
     _not_aside(state, event.serial)
+    spec = token_spec(state, event.token)
+    _is_meant(spec, event, replace(spec.like, token=""))  # its label is the script's name for it now
     if event.left:
         raise Refused(
             f"token '{event.token}' still holds {printable(event.left[0])} after it was erased",
@@ -54,13 +60,17 @@ def _adopted(state: State, event: e.TokenAdopted, _: str) -> None:
     spec = token_spec(state, event.token)
     if spec.erase or event.token not in agenda.unprovisioned(state, step):
         raise Refused(f"token '{event.token}' is not to be taken as it is at this step")
-    shown = KeyUri(event.serial, event.label, manufacturer=event.manufacturer, model=event.model)
-    if spec.serial not in ("", event.serial) or not fits(replace(spec.like, id=b"", object=""), shown):
-        raise Refused(f"serial {printable(event.serial)} is not the token that the script means by '{event.token}'")
+    _is_meant(spec, event, spec.like)
     taken = {f.serial: name for name, f in state.tokens.items() if name != event.token}
     _not_aside(state, event.serial)
     if event.serial in taken:
         raise Refused(f"serial {printable(event.serial)} is the token '{taken[event.serial]}'")
+
+
+def _is_meant(spec: TokenSpec, event: e.TokenInitialised | e.TokenAdopted, like: KeyUri) -> None:
+    shown = KeyUri(event.serial, event.label, manufacturer=event.manufacturer, model=event.model)
+    if spec.serial not in ("", event.serial) or not fits(replace(like, id=b"", object=""), shown):
+        raise Refused(f"serial {printable(event.serial)} is not the token that the script means by '{event.token}'")
 
 
 def _not_aside(state: State, serial: str) -> None:
@@ -70,10 +80,10 @@ def _not_aside(state: State, serial: str) -> None:
 
 def _token_confirmed(state: State, event: e.TokenConfirmed, _: str) -> None:
     step_now(state, s.ProvisionStep, s.SignStep, s.DestroyStep, s.SealStep)
-    token_spec(state, event.token)
-    facts = state.tokens.get(event.token)
-    if facts is not None and facts.serial != event.serial:
-        raise Refused(f"token '{event.token}' has serial {printable(facts.serial)}")
+    facts, spec = state.tokens.get(event.token), token_spec(state, event.token)
+    meant = facts.serial if facts is not None else spec.serial
+    if meant not in ("", event.serial):
+        raise Refused(f"token '{event.token}' has serial {printable(meant)}")
     if any(f.serial == event.serial for name, f in state.tokens.items() if name != event.token):
         raise Refused(f"serial {printable(event.serial)} belongs to another token of this ceremony")
     if event.digits != serial_digits(event.serial):
@@ -129,6 +139,8 @@ def _new_key(state: State, event: e.KeyGenerated | e.KeyTaken, scheme: str, at: 
     weak = [name for name, bad in (("extractable", "yes"), ("sensitive", "no")) if event.facts.get(name) == bad]
     if weak:
         raise Refused(f"the token says that key '{event.key}' can leave it ({weak[0]}: {event.facts[weak[0]]})")
+    if parse(event.uri).serial not in ("", state.tokens[state.script.key(event.key).token].serial):
+        raise Refused(f"the reference to key '{event.key}' leads to another token")
     if not key.verify(bytes.fromhex(event.proof), possession_message(bytes.fromhex(event.challenge))):
         raise Refused(f"the token did not prove that it holds key '{event.key}'")
     attesting.admit(state, event, key, at)
@@ -137,8 +149,8 @@ def _new_key(state: State, event: e.KeyGenerated | e.KeyTaken, scheme: str, at: 
 def _destroy(state: State, event: e.DestroyIntended, _: str) -> None:
     step = step_now(state, s.DestroyStep)
     spec = key_spec(state, event.key)
-    if event.key not in agenda.undestroyed(state, step):
-        raise Refused(f"key '{event.key}' is not destroyed at this step")
+    if event.key not in agenda.undestroyed(state, step) or event.token != spec.token:
+        raise Refused(f"key '{event.key}' is not destroyed at this step, or not on token '{printable(event.token)}'")
     if drafts.ceremony_key(state, spec).keyid != event.keyid:
         raise Refused(f"key '{event.key}' has another key id")
     confirmed_token(state, spec.token, event.serial)
@@ -161,6 +173,10 @@ def _destroyed(state: State, event: e.KeyDestroyed, _: str) -> None:
         raise Refused("another key was to be destroyed")
     if event.keyid in event.left:
         raise Refused(f"the token still lists key '{event.key}'")
+    named = {drafts.ceremony_key(state, k).keyid for k in state.script.keys if not k.new or k.name in state.keys}
+    for left in event.left:
+        if left not in named and not left.startswith(UNKNOWN):
+            raise Refused(f"the token is said to list '{printable(left, 80)}', which is no key of this ceremony")
 
 
 RULES: Mapping[type, Callable[[State, Any, str], None]] = {

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from vestry.media import evidence
 from vestry.metadata import intake
 from vestry.metadata.keys import Key
 from vestry.text import printable
-from vestry.tokens import attestation, certificates
+from vestry.tokens import certificates
 from vestry.tokens.token import Token
 
 _MOST_FILES = 100
@@ -42,7 +42,7 @@ def gather(room: Room, spec: KeySpec, token: Token, key: Key) -> Evidence:
     ders = [c.der for c in token.certificates()]
     if token_spec.attestation == "files":
         ders += _from_files(room, token_spec, spec)
-    pems = tuple(certificates.pem(der) for der in chain(key.spki, ders))
+    pems = tuple(certificates.pem(der) for der in attesting.chain(key.spki, ders))
     judged = attesting.judge(room.state, token_spec, token.info.serial, key, pems, now=room.clock.now())
     room.tell(judged.sentence, good=True if judged.holds else None)
     # What its holder accepted of this device once holds for its other keys, too.
@@ -65,25 +65,6 @@ def gather(room: Room, spec: KeySpec, token: Token, key: Key) -> Evidence:
 def _accepted(room: Room, name: str) -> tuple[str, ...]:
     facts = room.state.keys.get(name)
     return facts.findings if facts else ()
-
-
-def chain(spki: bytes, ders: Iterable[bytes]) -> list[bytes]:
-    """The certificates for the key `spki`, and those that may have issued them, in that order. Placeholders that a
-    token signs by itself are left out."""
-    named = {der: name for der in ders if (name := _names(der)) is not None}
-    wanted = [d for d, (_, _, key) in named.items() if key == spki and named[d][0] != named[d][1]]
-    wanted.sort(key=lambda d: not attestation.is_attestation(d))
-    for der in wanted:  # grows while it is walked
-        issuer = named[der][1]
-        wanted += [d for d, (subject, _, _) in named.items() if subject == issuer and d not in wanted]
-    return wanted
-
-
-def _names(der: bytes) -> tuple[bytes, bytes, bytes] | None:
-    parsed = attestation.parse(der)
-    if parsed is None:
-        return None
-    return parsed.subject.public_bytes(), parsed.issuer.public_bytes(), attestation.spki_of(parsed)
 
 
 def _from_files(room: Room, token: TokenSpec, spec: KeySpec) -> Sequence[bytes]:

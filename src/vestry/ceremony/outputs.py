@@ -12,6 +12,7 @@ seals/PERSON.json           DSSE envelopes; those that people add later (`late.p
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -69,6 +70,21 @@ def to_export(state: State, folder: Path, what: str) -> Mapping[str, bytes]:
     rest |= {name: (folder / name).read_bytes() for name in state.lists if (folder / name).is_file()}
     rest["transcript.jsonl"] = (folder / "transcript.jsonl").read_bytes()
     return {**signed, **rest}
+
+
+def exported(state: State, what: str) -> Mapping[str, str]:
+    """Names of the files that `to_export` gives and the SHA-256 that each has; empty for the transcript's own, which
+    nothing in it tells."""
+    signed = {f"metadata/{name}": digest for name, digest in state.outputs.items()}
+    signed |= {name.removeprefix("services/"): _sha256(content) for name, content in _payload(state)}
+    if what == "online":
+        return signed
+    rest = {name: _sha256(content) for name, content in files(state)}
+    return {**signed, **rest, **state.lists, "transcript.jsonl": ""}
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _differs(path: Path, content: bytes) -> bool:

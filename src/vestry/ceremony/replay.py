@@ -27,39 +27,39 @@ MISSING, ADDED = "is missing", "is none that the transcript accounts for"
 
 _RECOMPUTED: Mapping[type, str] = {
     e.Opened: "script and inputs have the digests that they name; which software it was is its own word",
-    e.KeyGenerated: "key id made from the key; possession proved; its URI, facts and `found` are the token's word",
-    e.KeyTaken: "key id made from the key; possession proved; URI, facts and where it was made are its token's word",
+    e.KeyGenerated: "key id and possession proved; URI, facts, `found`, what no maker signed: the token's word",
+    e.KeyTaken: "key id and possession proved; URI, facts, what no maker signed: the token's word",
     e.Drafted: "drafted again from script and keys: the same bytes",
     e.DraftProved: "walked again by a client under throwaway keys; which client walked then is the software's word",
-    e.ReviewRead: "changes and findings made again: the same; the answers, and that it was read, are its readers' word",
+    e.ReviewRead: "changes and findings made again: the same; that it was read, answers and overruling: readers' word",
     e.SignatureIntended: "words and digest are those of the draft that was read",
     e.SignatureAdded: "verifies with the key that the document names",
-    e.SignatureImported: "verifies with the key that the document names",
+    e.SignatureImported: "verifies with the key that the document names; where it came from is a person's word",
     e.Verified: "thresholds counted again; signed files have the same digests; which client, is the software's word",
     e.SealOpened: "the subjects are the outputs",
     e.Sealed: "the statement is about this transcript and its signature verifies",
 }
 _WITNESSED: Mapping[type, str] = {
-    e.Resumed: "that the program was started again",
+    e.Resumed: "that the program was started again, and which software it was",
     e.Said: "what people did and wrote down",
     e.Gathered: "who was there",
-    e.PreflightTaken: "what the machine showed",
+    e.PreflightTaken: "what the machine showed, and why something was waived",
     e.NetworkSeen: "what the machine showed of its network",
-    e.InitialiseIntended: "the intent of its holder",
-    e.TokenInitialised: "that the token erased itself, and that it lists nothing any more",
-    e.TokenAdopted: "that its holder unlocked it, and what it lists",
+    e.InitialiseIntended: "the intent of its holder; by which module, and what was there before",
+    e.TokenInitialised: "that the token erased itself, what it shows of itself, and that it lists nothing any more",
+    e.TokenAdopted: "that its holder unlocked it, by which module, what it shows of itself, and what it lists",
     e.TokenConfirmed: "that the serial was read off the device",
-    e.GenerateIntended: "the intent of its holder",
+    e.GenerateIntended: "the intent of its holder, and which keys were there before",
     e.ImportEnded: "that there were no more signatures",
     e.IntentAbandoned: "what the token showed when it was read",
     e.DestroyIntended: "the intent of its holder",
-    e.KeyDestroyed: "that the token no longer lists the key",
+    e.KeyDestroyed: "that the token no longer lists the key, and what it still lists",
     e.KeyKept: "why a key that the script destroys was left as it is",
-    e.Compared: "what the two folders held beside their lists, and the answers; vestry compare does it again",
-    e.Exported: "that the files were written and read back; their digests are those of the outputs",
+    e.Compared: "how the two folders differ beyond their lists, and the answers; vestry compare does it again",
+    e.Exported: "where to, and that it was read back; digests are those of the outputs, the transcript's own aside",
     e.SealIntended: "the intent of its signer",
     e.TroubleMet: "what the device or medium reported",
-    e.ExceptionNoted: "what was noted",
+    e.ExceptionNoted: "what was noted, and at which step",
     e.StepSkipped: "why the step was skipped, and that these people agreed",
     e.StepRepeated: "why the step was done again, and that these people agreed",
     e.ClockStated: "what the watch said",
@@ -148,8 +148,9 @@ def _judge_published(
 
 
 def _clock(state: State | None, recorded: e.Recorded) -> str:
-    found = [f.text for f in state.clock[-3:] if f.n == recorded.n] if state is not None else []
-    return f"; about its clock: {'; '.join(found)}" if found else ""
+    if state is None or not state.clock or state.clock[-1].n != recorded.n:
+        return ""
+    return f"; about its clock: {'; '.join(f.text for f in state.clock[-3:] if f.n == recorded.n)}"
 
 
 def _judge(state: State | None, recorded: e.Recorded, before: e.Recorded | None) -> tuple[Verdict, str]:
@@ -209,9 +210,10 @@ def _opened(event: e.Opened, by: str) -> None:
         )
     if hashlib.sha256(event.script.encode()).hexdigest() != event.script_sha256:
         raise InputRejected("the script has another digest than the header says", where="line 0")
+    for name in event.inputs.keys() ^ {item.name for item in script.inputs}:
+        said = "is missing" if name not in event.inputs else "is none of the script's"
+        raise InputRejected(f"the input '{printable(name, 80)}' {said}", where="line 0")
     for item in script.inputs:
-        if item.name not in event.inputs:
-            raise InputRejected(f"the input '{item.name}' is missing", where="line 0")
         if hashlib.sha256(event.inputs[item.name].encode()).hexdigest() != item.sha256:
             raise InputRejected(f"the input '{item.name}' has another digest than the script says", where="line 0")
 

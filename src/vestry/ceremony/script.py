@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 from vestry.metadata.policy import DEFAULT, Policy
@@ -305,6 +306,11 @@ class Script:
 
     def _makes(self, spec: RoleSpec | BinsSpec) -> bool:
         return self.kind == "root" or spec.before is not None
+
+    @cached_property  # asked at each line of a replay
+    def names(self) -> frozenset[str]:
+        """Who has a part in the ceremony."""
+        return frozenset(person.name for person in self.people)
 
     @property
     def sealing_role(self) -> str:

@@ -105,7 +105,8 @@ class _Scan:
             )
             self.pending += line
             return None
-        self._committed(entry)
+        if self.pending or isinstance(entry.event, Resumed):
+            self._committed(entry)
         self.n, self.head = entry.n + 1, entry.head
         self.pending.clear()
         self._why = None
