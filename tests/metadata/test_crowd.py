@@ -341,6 +341,42 @@ def test_files_of_a_role_that_was_given_no_path_are_all_outside() -> None:
     same(raw_of(old), raw_of(new), delegator=slowly(raw_of(above)))
 
 
+@pytest.mark.parametrize(
+    ("path", "digest"),
+    [
+        *(
+            (p, "0" * 64)
+            for p in (
+                "a//b",
+                "/a",
+                "a/",
+                ".a",
+                "a/.b",
+                "a\nb",
+                "\n",
+                "a/\nb",
+                "\u00e4",
+                "a b",
+                "1/" * 9 + "1",
+                "r" * 201,
+                "a:b",
+            )
+        ),
+        *(("good", d) for d in ("A" * 64, "g" + "0" * 63, "0" * 63 + "g", ":" + "0" * 63, "0" * 63, "0" * 65, "")),
+    ],
+)
+def test_a_file_that_is_not_plain_stays_out_of_the_crowd(path: str, digest: str) -> None:
+    """The letters of a run are looked at together: one that is not plain must not slip in with the others."""
+    signed = targets(0, 9)
+    signed["targets"] = dict(sorted({**signed["targets"], path: {"hashes": {"sha256": digest}, "length": 1}}.items()))
+    raw = raw_of(signed)
+    found = quickly(raw)
+    assert isinstance(found, LargeDocument)
+    names = [name.decode() for run, _ in found.left.runs for name in run.names()]
+    assert sorted(names) == sorted(targets(0, 9)["targets"])
+    assert same(raw, raw_of({**signed, "version": 2})) == "reduced"
+
+
 @pytest.mark.parametrize("other", [b"0", b"a", b'"', b"F"])
 def test_many_keys_at_once_are_the_keys_one_by_one(other: bytes) -> None:
     """A letter of a constant part that is a digit, too ("e" of "keytype"), may be no other one."""

@@ -40,15 +40,10 @@ def cut(raw: bytes, known: Mapping[tuple[str, ...], Sequence[Run]] = MappingProx
     """`raw` without its crowd, whose runs `find_runs` finds; None where it has none. In
     containers whose runs are `known`, no others are looked for.
     """
-    return marked(raw, find_runs(raw, known))
-
-
-def marked(raw: bytes, runs: Sequence[Run]) -> Cut | None:
-    """`raw` with a mark for each of `runs`; None where no mark can be found."""
-    runs = in_order(runs)
-    nonce = secrets.token_hex(16)
-    if not runs or nonce.encode() in raw:
+    runs = in_order(find_runs(raw, known))
+    if not runs:
         return None
+    nonce = secrets.token_hex(16)  # the file was there before it
     pieces, at, marks = [], 0, []
     for i, run in enumerate(runs):
         mark = f"{nonce}:{i}"

@@ -11,11 +11,14 @@ _HEX = r"[0-9a-f]{64}"
 # Names of devices and top-level roles have findings of their own, so they are not plain.
 _ODD_NAME = r"(?i:con|prn|aux|nul|com[0-9]|lpt[0-9]|root|targets|snapshot|timestamp)[\".]"
 _ROLE_NAME = rf"(?!{_ODD_NAME})(?=[^\"]{{1,100}}\")[A-Za-z0-9][A-Za-z0-9_-]*+(?:\.[A-Za-z0-9_-]++)*+"
+MOST_SLASHES = 8
+"""In the path of a plain file."""
 _SEGMENT = r"[A-Za-z0-9_+@~-][A-Za-z0-9._+@~-]{0,199}+"
 _BLAKE, _SHA256, _SHA512 = (
     rf"\"{name}\"W:W\"[0-9a-f]{{{length}}}\"" for name, length in (("blake2b-256", 64), ("sha256", 64), ("sha512", 128))
 )
 _HASHES = rf"(?:{_BLAKE}(?:W,W{_SHA256})?+(?:W,W{_SHA512})?+|{_SHA256}(?:W,W{_SHA512})?+|{_SHA512})"
+_LENGTH = r"\"length\"W:W(?:0|[1-9][0-9]{0,17}+)W\}"
 
 
 @dataclass(frozen=True)
@@ -69,8 +72,7 @@ ROLES = Form(
 )
 TARGETS = Form(
     ("targets",),
-    rf"\"(?:{_SEGMENT}/){{0,8}}+{_SEGMENT}\"W:W\{{W\"hashes\"W:W\{{W{_HASHES}W\}}W,W"
-    r"\"length\"W:W(?:0|[1-9][0-9]{0,17}+)W\}",
+    rf"\"(?:{_SEGMENT}/){{0,{MOST_SLASHES}}}+{_SEGMENT}\"W:W\{{W\"hashes\"W:W\{{W{_HASHES}W\}}W,W{_LENGTH}",
     b'"',
     b'},"',
     b"}",
@@ -91,3 +93,13 @@ def run_pattern(form: Form, *, spaced: bool) -> re.Pattern[bytes]:
 def entry_pattern(form: Form) -> re.Pattern[bytes]:
     """The expression of one entry in a file without white space."""
     return re.compile(form.entry.replace("W", "").encode())
+
+
+@cache
+def file_shape() -> re.Pattern[bytes]:
+    """The expression of a plain file, with its path as a group, and of the comma before the next one: any letters are
+    let through in path and digests, where expressions are slow to tell them apart.
+    """
+    digests = _HASHES.replace("[0-9a-f]", '[^"]')
+    entry = rf'"([^"]{{1,200}}+)":\{{"hashes":\{{{digests}\}},{_LENGTH}(?:,(?=")|(?!"))'
+    return re.compile(entry.replace("W", "").encode())

@@ -16,7 +16,17 @@ from operator import lt
 
 from vestry.metadata import aside
 from vestry.metadata.aside import Aside
-from vestry.metadata.forms import FORMS, KEYS, ROLES, TARGETS, Form, entry_pattern, run_pattern
+from vestry.metadata.forms import (
+    FORMS,
+    KEYS,
+    MOST_SLASHES,
+    ROLES,
+    TARGETS,
+    Form,
+    entry_pattern,
+    file_shape,
+    run_pattern,
+)
 
 SHORTEST = 1 << 12
 """Bytes from which on a run is worth it."""
@@ -25,9 +35,26 @@ _HASHED = b'":{"hashes":{'
 _NAMED = re.compile(rb'"name":"([^"]*)","paths":\["\1/\*"')
 _WHITE = re.compile(rb"[ \t\r\n]+")
 _NEAR = 1 << 14
+_EDGE = 1 << 20
 _BATCH = 1 << 12
 _KEY_PARTS = (b':{"keytype":"ed25519","keyval":{"public":"', b'},"scheme":"ed25519"},')
 _ZEROS = bytes.maketrans(b"0123456789abcdef", b"0" * 16)
+# Letters of a path become one, its ends are made to look like slashes, and whatever is not plain stands out.
+_LETTERS = (
+    bytes(
+        ord("a")
+        if chr(c).isalnum() or chr(c) in "_+@~-"
+        else ord("/")
+        if chr(c) in "/\n"
+        else c
+        if c == ord(".")
+        else ord("!")
+        for c in map(int, range(128))
+    )
+    + b"!" * 128
+)
+_ODD_PATH = (b"!", b"//", b"/.")
+_NO_SLASH = bytes(c for c in range(256) if c not in b"/\n")
 _KEY_OF_ZEROS = (b'"%b"%b%b"%b' % (b"0" * 64, _KEY_PARTS[0], b"0" * 64, _KEY_PARTS[1])).translate(_ZEROS)
 
 
@@ -91,15 +118,17 @@ def find_runs(raw: bytes, known: Mapping[tuple[str, ...], Sequence[Run]]) -> lis
     """The runs of a file that have at least `SHORTEST` bytes; in containers whose runs are `known`, no others."""
     spaced = b"\n" in raw[:200] or b" " in raw[:200]
     runs = [run for there in known.values() for run in there]
-    forms = [f for f in FORMS if f.place not in known and f'"{f.place[0]}"'.encode() in raw]
-    middle = _middle(raw) if len(raw) >= aside.WORTH and not known and not spaced else 0
+    # In canonical order, delegations stand at the beginning, and targets after them.
+    edges = raw[:_EDGE] + raw[-_EDGE:]
+    forms = [f for f in FORMS if f.place not in known and f'"{f.place[0]}"'.encode() in edges]
+    middle = _middle(raw, forms) if len(raw) >= aside.WORTH and not known and not spaced else 0
     if middle:
-        second = Aside(lambda: _told(_looked(_found(raw, forms, spaced, [], middle, len(raw)))))
-        front = _looked(_found(raw, forms, spaced, [], 0, middle - 1))
+        second = Aside(lambda: _told(_found(raw, forms, spaced, [], middle, len(raw))))
+        front = _found(raw, forms, spaced, [], 0, middle - 1)
         told = second.answer
-        rest = _looked(_found(raw, forms, spaced, [], middle, len(raw))) if told is None else _heard(raw, told)
+        rest = _found(raw, forms, spaced, [], middle, len(raw)) if told is None else _heard(raw, told)
         return _united(front, rest)
-    return [*runs, *_looked(_found(raw, forms, spaced, runs, 0, len(raw)))]
+    return [*runs, *_found(raw, forms, spaced, runs, 0, len(raw))]
 
 
 def _found(raw: bytes, forms: Sequence[Form], spaced: bool, known: Sequence[Run], start: int, end: int) -> list[Run]:
@@ -108,10 +137,49 @@ def _found(raw: bytes, forms: Sequence[Form], spaced: bool, known: Sequence[Run]
     for form in forms:
         # Where runs of another form were found there is nothing of this one.
         ends = [start, *(at for r in in_order([*known, *runs]) for at in (r.start, r.end)), end]
-        found = (span for a, b in zip(ends[::2], ends[1::2], strict=True) for span in _spans(form, raw, spaced, a, b))
-        # A short run costs more than it spares; its entries are read as any.
-        runs += [Run(form, raw, a, b, spaced) for a, b in found if b - a >= SHORTEST]
+        for a, b in zip(ends[::2], ends[1::2], strict=True):
+            runs += _between(form, raw, spaced, a, b)
     return in_order(runs)
+
+
+def _between(form: Form, raw: bytes, spaced: bool, start: int, end: int) -> list[Run]:
+    """Runs of `form` from `start` to before `end`, with what is known of the names of their entries."""
+    if form is TARGETS and not spaced and (whole := _files(raw, start, end)) is not None:
+        return [whole] if whole.end - whole.start >= SHORTEST else []
+    # A short run costs more than it spares; its entries are read as any.
+    found = [Run(form, raw, a, b, spaced) for a, b in _spans(form, raw, spaced, start, end) if b - a >= SHORTEST]
+    return [with_names(run) for run in found]
+
+
+def _files(raw: bytes, start: int, end: int) -> Run | None:
+    """The only run of files from `start` to before `end`, found by their shape; their letters are looked at together.
+
+    None where there is none, or other entries stand among them, or a letter is not plain.
+    """
+    first = entry_pattern(TARGETS).search(raw, start, end)
+    if first is None:
+        return None
+    pieces = file_shape().split(raw[first.start() : end])
+    names, rest = pieces[1::2], pieces[-1]
+    if any(pieces[:-1:2]):
+        return None
+    end -= len(rest)
+    end -= raw[end - 1 : end] == b","
+    listed = b"\n%b\n" % b"\n".join(names)
+    letters = listed.translate(_LETTERS)
+    if any(odd in letters for odd in _ODD_PATH):
+        return None
+    # Without such digits, a hexadecimal digest is an empty string; there are no others, and no other strings as values.
+    digits = raw[first.start() : end].translate(None, b"0123456789abcdef")
+    slashes = listed.translate(None, _NO_SLASH).split(b"\n")[1:-1]
+    depths = frozenset(map(len, slashes))
+    if digits.count(b':""') != digits.count(b'":"') or len(slashes) != len(names) or max(depths) > MOST_SLASHES:
+        return None
+    return Run(TARGETS, raw, first.start(), end, False, _rise(names), len(names), depths)
+
+
+def _rise(names: Sequence[bytes]) -> bool:
+    return all(map(lt, names, names[1:]))
 
 
 def _spans(form: Form, raw: bytes, spaced: bool, start: int, end: int) -> Iterator[tuple[int, int]]:
@@ -149,20 +217,16 @@ def in_order(runs: Sequence[Run]) -> list[Run]:
     return sorted(runs, key=lambda r: r.start)
 
 
-def _middle(raw: bytes) -> int:
-    """Where an entry begins after another, about in the middle of a file without white space; 0 if there is none."""
-    keys = max(0, raw.find(b'},"roles":[') - raw.find(b'"keys":{'))
+def _middle(raw: bytes, forms: Sequence[Form]) -> int:
+    """Where an entry of one of `forms` begins after another, about in the middle of a file without white space; 0 if
+    there is none."""
+    keys = max(0, raw.find(b'},"roles":[') - raw.find(b'"keys":{')) if KEYS in forms else 0
     half = (len(raw) + keys * 2 // 3) // 2  # keys take a third of the time that other entries take
     for comma in re.finditer(rb"(?<=\}),", raw[half : half + _NEAR]):
         at = half + comma.end()
-        if any(entry_pattern(form).match(raw, at) for form in FORMS):
+        if any(entry_pattern(form).match(raw, at) for form in forms):
             return at
     return 0
-
-
-def _looked(runs: Sequence[Run]) -> list[Run]:
-    """Runs with what is known once the names of their entries are looked at."""
-    return [with_names(run) for run in runs]
 
 
 def with_names(run: Run) -> Run:
@@ -172,7 +236,7 @@ def with_names(run: Run) -> Run:
         return replace(run, size=run.count, listed=b"\n".join(found) if len(found) == run.count else b"")
     names = run.names()
     depths = frozenset(name.count(b"/") for name in names) if run.form is TARGETS else None
-    return replace(run, rising=all(map(lt, names, names[1:])), size=len(names), depths=depths)
+    return replace(run, rising=_rise(names), size=len(names), depths=depths)
 
 
 def _told(runs: Sequence[Run]) -> bytes:
