@@ -271,7 +271,7 @@ def test_delegations_in_their_own_words() -> None:
     new["delegations"]["keys"] = {KEYIDS[0]: key(0)}
     found = assert_lossless(old, new)
     assert set(texts(found)) == {
-        "Delegation requests: paths lose requests/* and gain *",
+        "Delegation requests: paths widened from requests/* to *",
         "Delegation requests ends the search now",
         "Key 00000000, ed25519, joins requests",
         "Threshold of requests rises from 1 to 2",
@@ -291,6 +291,38 @@ def test_hash_bins() -> None:
     assert only(assert_lossless(new, more), "delegation-changed").text == (
         "Hash bins bin-*: bit length changes from 14 to 15"
     )
+
+
+def test_hash_bins_under_another_name_and_with_another_key() -> None:
+    """One key that joins would be told twice, as one that is new and as one that was there."""
+    old, new = targets(), targets()
+    bins = {"keyids": [KEYIDS[0]], "threshold": 1, "bit_length": 8, "name_prefix": "bin"}
+    for side, ids, prefix in ((old, KEYIDS[:1], "bin"), (new, KEYIDS[1:3], "hash")):
+        side["delegations"] = {"keys": {i: key(KEYIDS.index(i)) for i in ids}}
+        side["delegations"]["succinct_roles"] = {**bins, "keyids": ids, "name_prefix": prefix}
+    assert sorted(texts(assert_lossless(old, new))) == [
+        "Hash bins hash-*: name prefix changes from bin to hash",
+        "Key 00000000 leaves bin-*",
+        "Key 11111111, ed25519, joins hash-*",
+        "Key 22222222, ed25519, joins hash-*",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "said"),
+    [
+        (["requests/*"], ["*"], "widened from requests/* to *"),
+        (["a/x", "a/y"], ["a/*"], "widened from a/x, a/y to a/*"),
+        (["a/*"], ["a/b-*"], "narrowed from a/* to a/b-*"),
+        (["a/*"], ["a/*/b"], "lose a/* and gain a/*/b"),
+        (["a/*"], ["b/*"], "lose a/* and gain b/*"),
+        (["a/*"], ["a/*", "b"], "gain b"),
+    ],
+)
+def test_what_becomes_of_paths(was: list[str], now: list[str], said: str) -> None:
+    """Whether a delegation reaches further than before would be left to the reader to see."""
+    found = assert_lossless(targets(delegation("r", paths=was)), targets(delegation("r", paths=now)))
+    assert texts(found) == [f"Delegation r: paths {said}"]
 
 
 def test_targets_and_snapshot() -> None:

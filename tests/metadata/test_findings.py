@@ -19,7 +19,7 @@ from holders import EXPIRES, Holder, first_root, holder, next_root, signed
 from vestry import __version__
 from vestry.errors import InputRejected
 from vestry.media import distributions
-from vestry.metadata import claims, document, drafting
+from vestry.metadata import claims, document, drafting, scope
 from vestry.metadata.document import Document, Signature
 from vestry.metadata.findings import CODES, Context, Finding, find
 from vestry.metadata.keys import Key
@@ -80,6 +80,37 @@ def set_in(*path: str, to: Any) -> Callable[[dict[str, Any]], None]:
         value[path[-1]] = to
 
     return change
+
+
+def renamed(value: dict[str, Any]) -> None:
+    """Root's first key under another id."""
+    value["keys"]["f" * 64] = value["keys"].pop(FIRST)
+    ids = value["roles"]["root"]["keyids"]
+    ids[ids.index(FIRST)] = "f" * 64
+
+
+def test_two_new_paths_that_look_alike_are_told_once() -> None:
+    """A reader would answer for one thing twice."""
+    new = targets(set_in("targets", to={"a": SHA, "b": SHA, "A": SHA}))
+    assert [n for n in found("targets", new) if n.startswith("TARGET-LOOKALIKE")] == ["TARGET-LOOKALIKE targets/a"]
+
+
+def test_the_roles_above_are_found_in_the_documents_at_hand() -> None:
+    """A loop over two roles would be told to nobody."""
+    beside = {"a": targets(b=STAR), "top": targets(a=STAR), "c": targets(d=STAR), "root": ROOT}
+    assert scope.above("b", beside) == ("a", "top")
+    assert scope.above("a", {"a": targets(a=STAR)}) == ()
+
+
+def test_another_kind_of_hash_is_no_other_content() -> None:
+    """An index that takes up a second kind of hash would be said to have exchanged every file."""
+    both = {**SHA, "hashes": {**SHA["hashes"], "sha512": "ab" * 64}}
+    old, new = (targets(set_in("targets", to={"a": file})) for file in (SHA, both))
+    assert not severities("TARGET-CHANGED", "targets", new, old=old)
+    wrong = {**both, "hashes": {"sha256": "cd" * 32, "sha512": "ab" * 64}}
+    assert severities("TARGET-CHANGED", "targets", targets(set_in("targets", to={"a": wrong})), old=new) == ["warn"]
+    other = {**SHA, "hashes": {"sha512": "ab" * 64}}  # which nothing ties to the file of before
+    assert severities("TARGET-CHANGED", "targets", targets(set_in("targets", to={"a": other})), old=old) == ["warn"]
 
 
 def listed_twice(value: dict[str, Any]) -> None:
@@ -233,6 +264,7 @@ CASES: list[tuple[str, str, str, Callable[[], Document], dict[str, Any]]] = [
     ("KEY-WEAK", "stop", "root", lambda: changed(ROOT, ed25519_key("ec" + "ff" * 30 + "7f")), {}),
     ("SCHEME-UNKNOWN", "stop", "root", lambda: changed(ROOT, of_first_key(lambda k: k.update(scheme="p-224"))), {}),
     ("KEY-PRIVATE", "stop", "root", lambda: changed(ROOT, of_first_key(lambda k: k["keyval"].update(private="x"))), {}),
+    ("KEYS-RENAMED", "note", "root", lambda: changed(ROOT, renamed), {"old": ROOT}),
     (
         "KEY-UNUSED",
         "note",

@@ -17,7 +17,7 @@ from vestry.media import bundle
 from vestry.media.arrivals import bundle_folder
 from vestry.media.bundle import Bundle
 from vestry.media.drives import write_file
-from vestry.metadata import layout
+from vestry.metadata import layout, scope
 from vestry.metadata.document import Document, role_entry
 from vestry.metadata.policy import DEFAULT
 from vestry.metadata.review import Review, review
@@ -129,6 +129,7 @@ def _delegated(
     """The review of a document whose delegator is at hand. A file does not say what role it is of: its name does."""
     delegator = read_for_review(above, limit=limit)
     role = role_of(path)
+    around_it = {**beside.others, role_of(above): delegator}
     if role_entry(delegator, role) is None:
         raise InputRejected(
             f"{printable(delegator.type)} v{delegator.version} names no role '{printable(role, 80)}'",
@@ -142,6 +143,7 @@ def _delegated(
         old=old,
         delegator=delegator,
         now=now,
+        ancestors=scope.above(role, around_it),
         others=beside.others,
         next_ceremony=beside.next_ceremony,
     )

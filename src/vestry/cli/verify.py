@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from vestry.cli import output, verify_drill, verify_many
+from vestry.cli.around import role_of
 from vestry.cli.documents import NO_KEYS, GivenKeys, given_keys, read_for_review
 from vestry.cli.review import decided_by, of_bundle, of_files, only_layouts
 from vestry.cli.verify_many import Told
@@ -17,7 +18,7 @@ from vestry.media import bundle, repository
 from vestry.media.arrivals import bundle_folder
 from vestry.media.repository import Link
 from vestry.media.services import project
-from vestry.metadata import layout
+from vestry.metadata import layout, scope
 from vestry.metadata.document import ROLES, role_entry
 from vestry.metadata.review import Review, review
 from vestry.text import printable
@@ -175,7 +176,8 @@ def _transaction(path: Path, now: datetime, delegator: str | None, limit: int) -
     for role, doc in found.documents.items():
         parents = [p for p in (above, *found.documents.values()) if role_entry(p, role) is not None and p is not doc]
         problems = found.problems[role] if parents else (*found.problems[role], "nothing here delegates to it")
-        seen = review(role, doc, delegator=parents[0] if parents else None, now=now)
+        ways = scope.above(role, {**found.documents, role_of(Path(delegator)): above})
+        seen = review(role, doc, delegator=parents[0] if parents else None, now=now, ancestors=ways)
         # What the role hands on though it was not given to it: a finding elsewhere, a reason to refuse an upload.
         verdicts.append(Verdict(seen, (*problems, *_told_by(seen, "DELEGATION-ESCAPES", "PATH-ESCAPES", _OUTSIDE))))
     return verdicts

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vestry.metadata import edits, quoting
-from vestry.metadata.edits import DELEGATED, SUCCINCT, Edit, holders, key_ids, named, same
+from vestry.metadata.edits import DELEGATED, PREFIX, SUCCINCT, Edit, holders, key_ids, named, same
 from vestry.metadata.keys import Key
 from vestry.metadata.wording import Wording
 from vestry.text import Safe, printable
@@ -230,6 +230,10 @@ def _succinct(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Edit]:
         yield Edit("delegation-added", SUCCINCT, None, {"role": now})
     elif isinstance(was, dict) and not isinstance(now, dict):
         yield Edit("delegation-removed", SUCCINCT, {"role": was}, None)
+    elif isinstance(was, dict) and isinstance(now, dict):
+        edit = _scalar("delegation-changed", PREFIX, str, was, now)
+        if edit is not None and None not in (edit.old, edit.new):
+            yield edit
 
 
 def _delegations(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Edit]:

@@ -21,6 +21,7 @@ from typing import Any, Protocol
 
 DELEGATED = ("delegations", "roles")
 SUCCINCT = ("delegations", "succinct_roles")
+PREFIX = (*SUCCINCT, "name_prefix")
 
 
 class Step(Protocol):
@@ -66,14 +67,25 @@ def same(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
+def same_content(was: Any, now: Any) -> bool:
+    """Whether two entries describe one file: the same length, and a kind of hash in common, each of which agrees."""
+    if not (isinstance(was, dict) and isinstance(now, dict) and same(was.get("length"), now.get("length"))):
+        return same(was, now)
+    before, after = was.get("hashes"), now.get("hashes")
+    if not (isinstance(before, dict) and isinstance(after, dict)):
+        return same(before, after)
+    shared = before.keys() & after.keys()
+    return all(same(before[name], after[name]) for name in shared) and bool(shared or before == after)
+
+
 def apply(old: Mapping[str, Any] | None, steps: Iterable[Step]) -> dict[str, Any]:
     """The document after all steps, whatever their order. `old` stays as it is, and shares what did not change."""
     work = _Work(old or {})
-    ordered = sorted(steps, key=lambda s: (_PHASES.get(s.kind, _FIELDS), len(s.path), s.path))
+    ordered = sorted(steps, key=lambda s: (_phase(s), len(s.path), s.path))
     work.delegations([s for s in ordered if s.kind in _LIST_SURGERY and s.path != SUCCINCT])
-    listed = [s for s in ordered if s.kind in _BEFORE_JOINING]
+    listed = [s for s in ordered if _phase(s) <= _JOINING]
     for step in listed:
-        _DO[step.kind](work, step)
+        _DO.get(step.kind, _Work.put)(work, step)
     work.join([s for s in listed if s.kind == "key-added"])
     for step in ordered[len(listed) :]:
         work.put(step)
@@ -279,7 +291,12 @@ _PHASES = (
     | {kind: phase for phase, kind in enumerate(_KEYS, start=1)}
     | dict.fromkeys((*_SCALARS, *_OTHERS), 5)
 )
-_BEFORE_JOINING = _LIST_SURGERY | set(_KEYS)
+_JOINING = _PHASES["key-added"]
+
+
+def _phase(step: Step) -> int:
+    # Keys that leave hash bins know them by their old name, keys that join by the new one.
+    return _JOINING if step.path == PREFIX else _PHASES.get(step.kind, _FIELDS)
 
 
 def _bins(work: _Work, step: Step) -> None:

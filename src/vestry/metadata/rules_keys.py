@@ -14,6 +14,7 @@ from vestry.metadata import canonical, document
 from vestry.metadata.clients import SCHEMES
 from vestry.metadata.keys import Key
 from vestry.metadata.rulebook import Context, Held, Hit, rule
+from vestry.release import SECOND
 
 ONLINE_ROLES = ("snapshot", "timestamp")
 
@@ -243,6 +244,25 @@ def root_keys_turnover(c: Context) -> Iterator[Hit]:
         verb = "remains" if stay == 1 else "remain"
         text = f"{_several(stay, 'root key')} of version {c.old.version} {verb}; its threshold is {before.threshold}"
         yield Hit((*_ROOT, "keyids"), text)
+
+
+@rule("KEYS-RENAMED", "note", "A role has the same keys as before under other ids.", since=SECOND)
+def keys_renamed(c: Context) -> Iterator[Hit]:
+    """To who compares ids, everybody was replaced; by their bytes nobody was."""
+    if c.old is None:
+        return
+    for held in c.held:
+        before = c.held_before.get(held.path)
+        if before is None or set(before.keyids) == set(held.keyids):
+            continue
+        was, now = (_bytes(document.keys(d, h.keyids)) for d, h in ((c.old, before), (c.new, held)))
+        if was and was == now:
+            which = "the same key" if len(now) == 1 else f"the same {len(now)} keys"
+            yield Hit((*held.path, "keyids"), f"{held.role} has {which} as before, renamed")
+
+
+def _bytes(keys: Mapping[str, Key]) -> list[str]:
+    return sorted(key.fingerprint for key in keys.values())
 
 
 def _staying(c: Context, before: Held, now: Held) -> int:

@@ -28,7 +28,7 @@ def role_name_unsafe(c: Context) -> Iterator[Hit]:
     roles = delegations.get("roles") if isinstance(delegations, dict) else None
     for name in (r.get("name") for r in roles if isinstance(r, dict)) if isinstance(roles, list) else ():
         if isinstance(name, str) and (why := _unsafe(name)):
-            yield Hit((*DELEGATED, name), f"Role name {name[:_SHOWN]} {why}")
+            yield Hit((*DELEGATED, name), " ".join(filter(None, ("Role name", name[:_SHOWN], why))))
     succinct = delegations.get("succinct_roles") if isinstance(delegations, dict) else None
     prefix = succinct.get("name_prefix") if isinstance(succinct, dict) else None
     if isinstance(prefix, str) and (why := _unsafe(f"{prefix}-0")):

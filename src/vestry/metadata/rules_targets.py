@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from vestry.metadata.edits import DELEGATED, same
+from vestry.metadata.edits import DELEGATED, same, same_content
 from vestry.metadata.lookalike import known_with, project_of, skeletons, unicode_skeleton
 from vestry.metadata.rulebook import Context, Hit, capped, rule
 from vestry.metadata.rules_delegations import delegated, patterns
+from vestry.release import SECOND, in_force
 
 _SHOWN = 100
 _MOST = 100
@@ -28,16 +29,17 @@ def _before(c: Context) -> Mapping[str, Any]:
 def target_changed(c: Context) -> Iterator[Hit]:
     """Package indexes never change a file that was published."""
     now = _files(c.signed)
+    same_file = same_content if in_force(SECOND, c.as_of) else _same_description
     # The list of the changed is short where that of the files is long: sort that.
-    found = sorted(p for p, was in _before(c).items() if p in now and was is not now[p] and _differ(was, now[p]))
+    found = sorted(p for p, was in _before(c).items() if p in now and was is not now[p] and not same_file(was, now[p]))
     hits = (Hit(("targets", p), f"Target file {p[:_SHOWN]} has other content than before") for p in found)
     yield from capped(hits, _MOST, _ALL, "files with other content than before")
 
 
-def _differ(was: Any, now: Any) -> bool:
+def _same_description(was: Any, now: Any) -> bool:
     if not isinstance(was, dict) or not isinstance(now, dict):
-        return not same(was, now)
-    return not all(same(was.get(f), now.get(f)) for f in ("length", "hashes"))
+        return same(was, now)
+    return all(same(was.get(f), now.get(f)) for f in ("length", "hashes"))
 
 
 @rule("TARGET-VANISHED", "warn", "A file of the old version is gone.")
@@ -54,10 +56,11 @@ def target_lookalike(c: Context) -> Iterator[Hit]:
     """One overwrites the other where case is not told apart, or is taken for it. A note for 0/o and the like."""
     now, before = _files(c.signed), _before(c)
     new = [p for p in now if p not in before]
-    yield from capped(_twins(now, new), _MOST, _ALL, "new paths that look like others")
+    yield from capped(_twins(now, new, once=in_force(SECOND, c.as_of)), _MOST, _ALL, "new paths that look like others")
 
 
-def _twins(now: Mapping[str, Any], new: list[str]) -> Iterator[Hit]:
+def _twins(now: Mapping[str, Any], new: list[str], *, once: bool) -> Iterator[Hit]:
+    """Of paths that are all new, the first is told of, if `once`, only as what the others look like."""
     if not new:
         return
     # New paths by shape, then one pass over all: work and memory follow what is new.
@@ -71,7 +74,7 @@ def _twins(now: Mapping[str, Any], new: list[str]) -> Iterator[Hit]:
         if shape in wanted and path != shapes[shape][0]:
             met.setdefault(shape, path)
     for shape, other in sorted(met.items()):
-        for path in shapes[shape]:
+        for path in shapes[shape][once and other in shapes[shape] :]:
             twin = shapes[shape][0] if path != shapes[shape][0] else other
             exact = unicode_skeleton(path) == unicode_skeleton(twin)
             how = "case, Unicode form or letters of other scripts" if exact else "letters that look alike"

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from vestry.metadata.delegation_index import Index, Pattern
 from vestry.metadata.document import Document, role_entry
 from vestry.metadata.rules_delegations import patterns
 from vestry.metadata.rules_names import fits
+
+
+def above(role: str, documents: Mapping[str, Document]) -> tuple[str, ...]:
+    """The delegated roles of `documents` from which delegations lead to `role`; itself is not among them."""
+    found = [role]
+    for name in found:
+        for other, document in documents.items():
+            if document.type == "targets" and other not in found and role_entry(document, name) is not None:
+                found.append(other)
+    return tuple(found[1:])
 
 
 def given(delegator: Document, role: str) -> tuple[Pattern, ...]:

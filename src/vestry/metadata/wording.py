@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from vestry.metadata import quoting
-from vestry.metadata.edits import SUCCINCT, Edit, holders, key_ids, succinct_name
+from vestry.metadata.delegation_index import segment_covers
+from vestry.metadata.edits import SUCCINCT, Edit, holders, key_ids, same_content, succinct_name
 from vestry.metadata.quoting import clip
 from vestry.text import Safe, printable
 
@@ -163,8 +164,7 @@ class Wording:
         if isinstance(edit.old, list) and isinstance(edit.new, list):
             was, now = ({json.dumps(v): v for v in side} for side in (edit.old, edit.new))
             gone, come = [was[v] for v in was if v not in now], [now[v] for v in now if v not in was]
-            parts = [f"lose {_some(gone)}"] * bool(gone) + [f"gain {_some(come)}"] * bool(come)
-            return f"Delegation {name}: {what} {' and '.join(parts) or 'come in another order or number'}"
+            return f"Delegation {name}: {what} {_moved(field, gone, come)}"
         if edit.path[:2] == SUCCINCT:
             return f"Hash bins {name}: {what} {_from_to(edit)}"
         return f"Delegation {name}: {what} {_from_to(edit)}"
@@ -199,6 +199,8 @@ class Wording:
             return f"{name} is added: {_content(edit.new)}"
         if all(edit.old.get(f) == edit.new.get(f) for f in ("hashes", "length")):
             return f"{name}: same content, other description"
+        if same_content(edit.old, edit.new):
+            return f"{name}: same content, with other kinds of hashes"
         return f"{name} has other content: {_content(edit.new, edit.old)}; it was {_content(edit.old, edit.new)}"
 
     def _field(self, edit: Edit) -> str:
@@ -298,6 +300,26 @@ def _some(values: Sequence[Any]) -> str:
     return shown + (f" and {len(values) - 4:,} more" if len(values) > 4 else "")
 
 
+def _moved(field: str, gone: Sequence[Any], come: Sequence[Any]) -> str:
+    """What became of a list, from what it lost and gained."""
+    covers = _COVERS.get(field)
+    if covers is not None and 0 < len(gone) * len(come) <= _COMPARED:
+        for how, outer, inner, every in (("widened", come, gone, covers[0]), ("narrowed", gone, come, covers[1])):
+            if all(any(every(str(one), str(other)) for one in outer) for other in inner):
+                return f"{how} from {_some(gone)} to {_some(come)}"
+    parts = [f"lose {_some(gone)}"] * bool(gone) + [f"gain {_some(come)}"] * bool(come)
+    return " and ".join(parts) or "come in another order or number"
+
+
+def _segments_cover(one: str, other: str) -> bool:
+    both = one.split("/"), other.split("/")
+    return len(both[0]) == len(both[1]) and all(map(segment_covers, *both))
+
+
+def _starts(one: str, other: str) -> bool:
+    return other.startswith(one)
+
+
 def _reach(value: Any) -> tuple[bool, int]:
     """Sorts patterns and hash prefixes by how much they leave open: the less is fixed before that, the more."""
     text = str(value)
@@ -335,6 +357,13 @@ def _content(target: Mapping[str, Any], beside: Mapping[str, Any] = _NONE) -> st
     return ", ".join(shown) or "with neither length nor hash"
 
 
+_COMPARED = 10_000
+_COVERS: Mapping[str, tuple[Callable[[str, str], bool], Callable[[str, str], bool]]] = {
+    # To old clients a wildcard went beyond a slash: what is wider for them alone is called so, too.
+    "paths": (segment_covers, _segments_cover),
+    "path_hash_prefixes": (_starts, _starts),
+}
+"""Whether one covers another, to be called wider, and to be called narrower."""
 _WILD = re.compile(r"[*?\[]")
 _HEX = re.compile("[0-9a-fA-F]*")
 _KEY_DANGER = {"key-changed": 94, "key-added": 84, "key-removed": 80, "key-renamed": 60}
