@@ -20,7 +20,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum mode { COUNT, KILL_BEFORE, KILL_AFTER, KILL_TORN, CHILD_BEFORE, CHILD_AFTER, FAIL_ONCE, FAIL_ON };
+enum mode { COUNT, KILL, CHILD_BEFORE, CHILD_AFTER, FAIL_ONCE, FAIL_ON };
 
 struct report {
     long points;     /* system calls seen that count, those after the fault included */
@@ -31,21 +31,26 @@ struct report {
 
 static const int calls[] = {SYS_write, SYS_pwrite64, SYS_writev, SYS_pwritev, SYS_rename, SYS_renameat, SYS_renameat2,
     SYS_link, SYS_linkat, SYS_symlink, SYS_symlinkat, SYS_unlink, SYS_unlinkat, SYS_rmdir, SYS_mkdir, SYS_mkdirat,
-    SYS_fsync, SYS_fdatasync, SYS_sync_file_range, SYS_ftruncate, SYS_truncate, SYS_fallocate, SYS_open, SYS_openat,
-    SYS_creat};
+    SYS_fsync, SYS_fdatasync, SYS_sync_file_range, SYS_ftruncate, SYS_truncate, SYS_fallocate, SYS_open, SYS_creat,
+    SYS_openat};
 static const char *const names[] = {"write", "pwrite", "writev", "pwritev", "rename", "renameat", "renameat2", "link",
     "linkat", "symlink", "symlinkat", "unlink", "unlinkat", "rmdir", "mkdir", "mkdirat", "fsync", "fdatasync",
-    "sync_file_range", "ftruncate", "truncate", "fallocate", "open", "openat", "creat"};
+    "sync_file_range", "ftruncate", "truncate", "fallocate", "open", "creat", "openat"};
 enum { CALLS = sizeof calls / sizeof *calls };
 
-/* In the program to be: ask to be traced, have the calls reported, and wait for the supervisor. */
+/* In the program to be: ask to be traced, have the calls reported, and wait for the supervisor. An openat that neither
+ * makes nor empties a file is let through: an interpreter that starts makes thousands. */
 int traced(void) {
-    struct sock_filter filter[CALLS + 3] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr))};
-    for (int i = 0; i < CALLS; i++)
-        filter[1 + i] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, calls[i], CALLS - i, 0);
-    filter[1 + CALLS] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
-    filter[2 + CALLS] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRACE);
-    struct sock_fprog program = {CALLS + 3, filter};
+    enum { ALLOW = CALLS + 3, TRACE };
+    struct sock_filter filter[] = {[0] = BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        [CALLS] = BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_openat, 0, 2),
+        [CALLS + 1] = BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[2])),
+        [CALLS + 2] = BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, O_CREAT | O_TRUNC, 1, 0),
+        [ALLOW] = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+        [TRACE] = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRACE)};
+    for (int i = 1; i < CALLS; i++)
+        filter[i] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, calls[i - 1], TRACE - 1 - i, 0);
+    struct sock_fprog program = {TRACE + 1, filter};
     if (ptrace(PTRACE_TRACEME, 0, 0, 0) || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)) return errno;
     raise(SIGSTOP);
     return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) ? errno : 0;
@@ -97,16 +102,60 @@ static int about(pid_t pid, const struct user_regs_struct *r, char *to, size_t r
     }
 }
 
-static int is_write(long nr) { return nr == SYS_write || nr == SYS_pwrite64; }
+static const char *name_of(long nr) {
+    for (int i = 0; i < CALLS; i++) if (calls[i] == nr) return names[i];
+    return "?";
+}
 
-/* Let `main_` and all that it starts run, and have the `n`-th point (from 1) go wrong. `error` is what calls fail with;
- * KILL_TORN lets a write take only `error` of its bytes, counted from the end where negative. `pipes`: whether writes
- * to pipes are points too. COUNT calls `look`, if there is one, at each point, while the program stands still before the
- * call, with the call in `out->what`. Returns 0, or errno of the supervisor's own trouble. */
-int supervise(pid_t main_, const char *folder, long n, int mode, long error, int pipes, void (*look)(void),
+/* A write that is had in pieces, so that one can look at what a cut in it leaves. */
+struct tearing {
+    pid_t pid; /* who writes; 0: nobody */
+    unsigned long done;
+    struct user_regs_struct call; /* as the program made it */
+};
+
+static int can_be_torn(const struct user_regs_struct *r) {
+    return (r->orig_rax == SYS_write || r->orig_rax == SYS_pwrite64) && r->rdx > 1;
+}
+
+/* Where the next piece ends: with the first byte, in the middle, before the last byte, at the end. */
+static unsigned long cut(const struct tearing *t) {
+    unsigned long all = t->call.rdx, middle = all / 2;
+    return t->done < 1 ? 1 : t->done < middle ? middle : t->done < all - 1 ? all - 1 : all;
+}
+
+/* Have the next piece written, by the call that is about to be made. */
+static void piece(const struct tearing *t) {
+    struct user_regs_struct r = t->call;
+    r.rsi += t->done;
+    r.rdx = cut(t) - t->done;
+    if (r.orig_rax == SYS_pwrite64) r.r10 += t->done;
+    ptrace(PTRACE_SETREGS, t->pid, 0, &r);
+    ptrace(PTRACE_SYSCALL, t->pid, 0, 0);
+}
+
+/* A piece was written: 1 if more are to come, and the call is then made once more; else it returns as if made once. */
+static int torn(struct tearing *t) {
+    struct user_regs_struct r;
+    ptrace(PTRACE_GETREGS, t->pid, 0, &r);
+    int more = (long)r.rax > 0 && (t->done += r.rax) < t->call.rdx;
+    unsigned long result = t->done ? t->done : r.rax;
+    r = t->call;
+    if (more) r.rip -= 2; /* the length of the instruction */
+    r.rax = more ? r.orig_rax : result;
+    ptrace(PTRACE_SETREGS, t->pid, 0, &r);
+    return more;
+}
+
+/* Let `main_` and all that it starts run, and have the `n`-th point (from 1) go wrong. `error` is what calls fail with.
+ * `pipes`: whether writes to pipes are points too. COUNT calls `look`, if there is one, at each point, while the program
+ * stands still before the call, with the call in `out->what`; and in the midst of each of its own writes of a file.
+ * Returns 0, or errno of the supervisor's own trouble. */
+int supervise(pid_t main_, const char *folder, long n, int mode, long error, int pipes, void (*look)(int torn),
     struct report *out) {
     size_t depth = strlen(folder);
     pid_t leaving = 0; /* who is killed when its call returns */
+    struct tearing tear = {0};
     int status;
     memset(out, 0, sizeof *out);
     if (waitpid(main_, &status, 0) != main_ || !WIFSTOPPED(status)) return ECHILD;
@@ -120,14 +169,17 @@ int supervise(pid_t main_, const char *folder, long n, int mode, long error, int
             continue;
         }
         int sig = WSTOPSIG(status), event = status >> 16;
-        if (sig == (SIGTRAP | 0x80)) { /* the call of the fault has returned */
+        if (sig == (SIGTRAP | 0x80)) { /* a call that matters has returned */
             if (pid == leaving) {
-                if (mode != CHILD_AFTER) kill(main_, SIGKILL);
                 kill(pid, SIGKILL);
                 leaving = 0;
+            } else if (pid == tear.pid) {
+                if (torn(&tear)) look(1);
+                else tear.pid = 0;
             }
             ptrace(PTRACE_CONT, pid, 0, 0);
-        } else if (event == PTRACE_EVENT_SECCOMP) {
+        } else if (event == PTRACE_EVENT_SECCOMP && pid == tear.pid) piece(&tear);
+        else if (event == PTRACE_EVENT_SECCOMP) {
             struct user_regs_struct r;
             char where[PATH_MAX + 16] = "";
             if (ptrace(PTRACE_GETREGS, pid, 0, &r)) continue;
@@ -140,31 +192,21 @@ int supervise(pid_t main_, const char *folder, long n, int mode, long error, int
             long point = ++out->points;
             int here = point == n || (mode == FAIL_ON && point > n && n > 0);
             if ((here && !out->hit) || look) {
-                const char *name = "?";
-                for (int i = 0; i < CALLS; i++) if (calls[i] == (long)r.orig_rax) name = names[i];
-                snprintf(out->what, sizeof out->what, "%s%s %s", pid == main_ ? "" : "child: ", name,
-                    inside ? where + depth : where);
+                snprintf(out->what, sizeof out->what, "%s%s %s", pid == main_ ? "" : "child: ",
+                    name_of((long)r.orig_rax), inside ? where + depth : where);
                 out->hit = here;
             }
-            if (look) look();
-            if (!here || mode == COUNT) ptrace(PTRACE_CONT, pid, 0, 0);
-            else if (mode == KILL_BEFORE || mode == CHILD_BEFORE) {
-                if (mode == KILL_BEFORE) kill(main_, SIGKILL);
+            if (look) look(0);
+            if (look && inside && pid == main_ && can_be_torn(&r)) {
+                tear = (struct tearing){pid, 0, r};
+                piece(&tear);
+            } else if (!here || mode == COUNT) ptrace(PTRACE_CONT, pid, 0, 0);
+            else if (mode == KILL || mode == CHILD_BEFORE) {
+                if (mode == KILL) kill(main_, SIGKILL);
                 kill(pid, SIGKILL);
-            } else if (mode == KILL_AFTER || mode == CHILD_AFTER) {
+            } else if (mode == CHILD_AFTER) {
                 leaving = pid;
                 ptrace(PTRACE_SYSCALL, pid, 0, 0);
-            } else if (mode == KILL_TORN) {
-                long left = error < 0 ? (long)r.rdx + error : error;
-                if (is_write(r.orig_rax) && left >= 0 && left < (long)r.rdx) {
-                    r.rdx = left;
-                    ptrace(PTRACE_SETREGS, pid, 0, &r);
-                    leaving = pid;
-                    ptrace(PTRACE_SYSCALL, pid, 0, 0);
-                } else {
-                    out->hit = 0; /* nothing to tear: the run goes on to its end */
-                    ptrace(PTRACE_CONT, pid, 0, 0);
-                }
             } else if (pipe) ptrace(PTRACE_CONT, pid, 0, 0);
             else { /* FAIL_ONCE, FAIL_ON: skip the call */
                 r.orig_rax = -1;
