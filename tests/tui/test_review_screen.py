@@ -152,6 +152,33 @@ async def test_each_finding_gets_its_answer() -> None:
         assert stage.answers == [{"A-WARN roles/root": "it is meant", "B-WARN expires": "so is q and y"}]
 
 
+async def test_an_answer_can_be_mended_before_it_is_written_down() -> None:
+    """A slip at the keyboard would stand in the transcript for good."""
+    async with staged(question(WARNED)) as stage:
+        await stage.asked()
+        await read_all(stage)
+        await stage.pilot.press("y")
+        await stage.sees("Up back to the list")
+        await stage.type("it is meant")
+        await stage.pilot.press("enter")
+        await stage.sees("Answer 2 of 2")
+        await stage.type("half")
+        await stage.pilot.press("up")
+        await stage.sees("Answer 1 of 2")
+        await stage.type(" so")
+        await stage.pilot.press("up")
+        await stage.sees("all of it was read")
+        assert_whole(stage.app)
+        await stage.pilot.press("y")
+        await stage.sees("it is meant so")
+        await stage.pilot.press("enter")
+        await stage.sees("Answer 2 of 2")
+        await stage.type(" and half")
+        await stage.pilot.press("enter")
+        await stage.answered()
+        assert stage.answers == [{"A-WARN roles/root": "it is meant so", "B-WARN expires": "half and half"}]
+
+
 async def test_the_file_itself_is_one_key_away() -> None:
     """Without it one would have to believe the list; and looking at the file must not count as reading the list."""
     async with staged(question(ROOT)) as stage:

@@ -63,7 +63,8 @@ def _member(name: str, side: Side, width: int) -> list[Line]:
         return paragraph(f"{name}: not there", width, "accent")
     raw = canonical.encode(side.value)
     at = [line(text, "quiet") for text in _hard(f"at {where(side.path)}", width)]
-    head = paragraph(f"{name}: {len(raw):,} bytes of canonical JSON", width, "accent")
+    size = "1 byte" if len(raw) == 1 else f"{len(raw):,} bytes"
+    head = paragraph(f"{name}: {size} of canonical JSON", width, "accent")
     return [*head, *at, *(line(text) for text in _hard(escaped(raw), width))]
 
 

@@ -81,7 +81,7 @@ TEXTS: Mapping[str, Help] = {
         "If anything is not meant, press Esc and stop. Nothing has been signed yet. Up and Down move the cursor; Enter "
         "folds a group, goes from a finding to its change, or shows old and new side by side; c shows canonical bytes, "
         "r the file. d goes to what was not seen yet, f and F to findings; / searches, n and N go on; v shows one kind "
-        "only; y says that all was read.",
+        "only; y says that all was read. While you answer, Up goes back, to mend what was typed.",
     ),
     "which-token": Help(
         "The device that becomes this holder's is the one in the holder's hand.",

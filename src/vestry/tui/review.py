@@ -104,7 +104,10 @@ class ReviewPane(Pane):
     def foot(self, width: int) -> list[Line]:
         """The count, or what is asked."""
         if not self.reading:
-            keys = [key("Enter", "when answered")]
+            keys = [
+                key("Enter", "when answered"),
+                key("Up", "the one before" if self._answering else "back to the list"),
+            ]
         elif self._typing:
             keys = [key("Enter", "search (nothing typed: leave)")]
         elif self._mode:
@@ -166,7 +169,9 @@ class ReviewPane(Pane):
         name = event.key
         in_tree = self.reading and not self._mode
         moves = {"down": 1, "up": -1, "space": view.room - 1, "pagedown": view.room - 1, "pageup": 1 - view.room}
-        if name in ("down", "up") and in_tree:
+        if name == "up" and not self.reading:
+            self._before()
+        elif name in ("down", "up") and in_tree:
             self._page()
             self.list.step(view, back=name == "up")
         elif name in moves:
@@ -306,10 +311,25 @@ class ReviewPane(Pane):
         if self._answering == len(wanted):
             self.done(self._answers)
             return
+        self._show_answering()
+
+    def _before(self) -> None:
+        """Back to the finding before, or to the list; what was typed here stays."""
+        self._keep()
+        self._answering -= 1
+        self._show_answering()
+
+    def _keep(self) -> str:
+        typed = self.query_one(Field).value.strip()
+        self._answers[self.review.to_answer[self._answering].name] = typed
+        return typed
+
+    def _show_answering(self) -> None:
         answer = self.query_one(Field)
-        answer.display = True
-        answer.fill("")
-        self.screen.set_focus(answer)
+        answer.display = not self.reading
+        if answer.display:
+            answer.fill(self._answers.get(self.review.to_answer[self._answering].name, ""))
+        self.screen.set_focus(self if self.reading else answer)
         self.query_one("#page", LineView).show(self._lines)
         self.query_one("#question", LineView).show(self.text)
         self.complain("")
@@ -317,16 +337,12 @@ class ReviewPane(Pane):
     def on_field_submitted(self, event: Field.Submitted) -> None:
         """Search, or keep the answer and go to the next finding."""
         event.stop()
-        typed = self.query_one(Field).value.strip()
         if self._typing:
-            self._search(typed)
-            return
-        if not typed:
+            self._search(self.query_one(Field).value.strip())
+        elif self._keep():
+            self._next()
+        else:
             self.complain("Write an answer: why this is meant, or what will be done about it.")
-            return
-        finding = self.review.to_answer[self._answering]
-        self._answers[finding.name] = typed
-        self._next()
 
     def _lines(self, width: int) -> Sequence[Line]:
         if not self._placed or not width:
