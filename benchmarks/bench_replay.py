@@ -31,7 +31,7 @@ def long(folder: Path, count: int) -> Path:
     conductor.conduct(script, inputs, folder / "r", People())
     # No intent is open there, and all that name a line of theirs stand after the notes.
     events = [r for r in transcript.read(folder / "r" / "transcript.jsonl") if not isinstance(r.event, _SEALS)]
-    notes = [replace(events[AFTER], event=e.ExceptionNoted(1, f"note {n}")) for n in range(count - len(events))]
+    notes = [events[AFTER]._replace(event=e.ExceptionNoted(1, f"note {n}")) for n in range(count - len(events))]
     path, head = folder / "transcript.jsonl", chain.NO_HEAD
     with path.open("wb") as file:
         for n, r in enumerate([*events[: AFTER + 1], *notes, *events[AFTER + 1 :]]):

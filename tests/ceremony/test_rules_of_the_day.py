@@ -41,7 +41,7 @@ def rules(monkeypatch: pytest.MonkeyPatch) -> None:
 def by(records: tuple[e.Recorded, ...], software: str) -> list[e.Recorded]:
     """The same, made by another release."""
     return [
-        replace(r, event=replace(r.event, software=software)) if isinstance(r.event, e.Opened) else r for r in records
+        r._replace(event=replace(r.event, software=software)) if isinstance(r.event, e.Opened) else r for r in records
     ]
 
 

@@ -420,7 +420,7 @@ def test_a_finding_that_is_left_out_of_the_transcript_is_missed(
     events = list(transcript.read(tmp_path / "c" / "transcript.jsonl"))
     assert replays(tmp_path / "c")
     forged = [
-        replace(r, event=replace(r.event, findings=tuple(f for f in r.event.findings if f != "EUCLEAK")))
+        r._replace(event=replace(r.event, findings=tuple(f for f in r.event.findings if f != "EUCLEAK")))
         if isinstance(r.event, e.KeyGenerated)
         else r
         for r in events

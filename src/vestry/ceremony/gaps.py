@@ -21,7 +21,6 @@ SEAL_ALONE = (
     "and the rest of what it says, rests on what is withheld"
 )
 _NAMED = 5
-_HEADS, _KEYS = (e.Withheld, e.SealOpened), (e.KeyGenerated, e.KeyTaken)
 
 
 def candidates(state: State) -> Iterator[State]:
@@ -58,11 +57,10 @@ class Alone:
     def add(self, recorded: e.Recorded) -> None:
         """Take a line into account."""
         event = recorded.event
-        if isinstance(event, e.Withheld):
-            self.gaps.append(recorded.n)
-        if isinstance(event, _HEADS):
+        if isinstance(event, e.Withheld | e.SealOpened):
+            self.gaps += [recorded.n] if isinstance(event, e.Withheld) else []
             self._heads.add(recorded.head)
-        elif isinstance(event, _KEYS):
+        elif isinstance(event, e.KeyGenerated | e.KeyTaken):
             with suppress(VestryError):
                 # The script, which may be withheld, says its scheme; under another than the usual one no seal holds.
                 self._keys[event.keyid] = Key.from_pem(event.public)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from vestry.ceremony import actors, gaps, outputs, proof, reading, timekeeping, today
 from vestry.ceremony import events as e
@@ -67,8 +67,7 @@ _WITNESSED: Mapping[type, str] = {
 }
 
 
-@dataclass(frozen=True)
-class ReplayStep:
+class ReplayStep(NamedTuple):
     """An event with its verdict, and the state after it (None from the first event that can't be folded)."""
 
     recorded: e.Recorded

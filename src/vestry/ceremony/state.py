@@ -186,7 +186,7 @@ def evolve(state: State | None, recorded: e.Recorded) -> State:
 def _changed(state: State, **values: object) -> State:
     """What `replace` gives; that looks at each of forty fields again, and a replay does this for every line."""
     after = object.__new__(State)
-    after.__dict__.update(state.__dict__, **values)
+    object.__setattr__(after, "__dict__", state.__dict__ | values)
     assert len(after.__dict__) == len(state.__dict__), "a state has no field of its own"
     return after
 
