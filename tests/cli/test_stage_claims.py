@@ -15,7 +15,7 @@ from vestry.cli.main import main
 from vestry.media import bundle
 from vestry.metadata import document, drafting
 from vestry.metadata.document import Document
-from vestry.metadata.drafting import Delegation, Target
+from vestry.metadata.parts import Delegation, Target
 
 PROJECTS = ("alfa", "bravo", "charly", "delta")
 

@@ -16,8 +16,8 @@ from vestry.errors import InputRejected
 from vestry.metadata import document, drafting
 from vestry.metadata.canonical import encode
 from vestry.metadata.document import Document, LargeDocument
-from vestry.metadata.drafting import Delegation, Target
 from vestry.metadata.keys import Key
+from vestry.metadata.parts import Delegation, Target
 
 EXPIRES = datetime(2027, 11, 23, tzinfo=UTC)
 KEYS = signers.keys(4)

@@ -16,14 +16,14 @@ from services.conftest import Run, sign
 
 from vestry.media.bundle import create
 from vestry.media.client import walk
-from vestry.metadata import document, drafting
+from vestry.metadata import document, drafting, parts
 
 NAME = "sample-1.0.tar.gz"
 SOON = datetime.now(UTC).replace(microsecond=0) + timedelta(days=60)
 
 
 def targets(files: dict[str, bytes], **more: Any) -> bytes:
-    entries = {p: drafting.Target.of(io.BytesIO(data)).to_dict() for p, data in files.items()}
+    entries = {p: parts.Target.of(io.BytesIO(data)).to_dict() for p, data in files.items()}
     signed = {
         "_type": "targets",
         "spec_version": "1.0.34",
@@ -36,7 +36,7 @@ def targets(files: dict[str, bytes], **more: Any) -> bytes:
 
 
 def delegating(role: str, keys: list[Holder], threshold: int, paths: list[str]) -> dict[str, Any]:
-    found = drafting.Delegation(role, tuple(h.key for h in keys), threshold, tuple(paths)).to_dict()
+    found = parts.Delegation(role, tuple(h.key for h in keys), threshold, tuple(paths)).to_dict()
     return {"delegations": {"keys": {h.key.keyid: h.key.to_dict() for h in keys}, "roles": [found]}}
 
 

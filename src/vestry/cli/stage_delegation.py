@@ -15,7 +15,7 @@ from vestry.media import bundle
 from vestry.media.lineage import Lineage
 from vestry.metadata import document, drafting, scope
 from vestry.metadata.document import role_entry
-from vestry.metadata.drafting import Delegation
+from vestry.metadata.parts import Delegation
 from vestry.metadata.rules_delegations import patterns
 from vestry.metadata.thresholds import named
 from vestry.text import printable

@@ -13,8 +13,8 @@ from vestry.errors import ExitStatus, InputRejected, MediumTrouble, Refused
 from vestry.media import bundle, distributions
 from vestry.media.lineage import Lineage
 from vestry.metadata import drafting, intake, scope
-from vestry.metadata.drafting import Target
 from vestry.metadata.lookalike import project_of
+from vestry.metadata.parts import Target
 from vestry.metadata.rulebook import Finding
 from vestry.text import printable
 

@@ -15,10 +15,10 @@ from typing import Any
 from vestry.metadata import drafting, scope
 from vestry.metadata.delegation_index import Index
 from vestry.metadata.document import ROLES, Document, LargeDocument
-from vestry.metadata.drafting import Delegation
 from vestry.metadata.edits import DELEGATED
 from vestry.metadata.keys import Key
 from vestry.metadata.lookalike import Known, normal, project_of, skeleton, skeletons
+from vestry.metadata.parts import Delegation
 from vestry.metadata.policy import ORDER, Severity
 from vestry.metadata.rulebook import Finding
 from vestry.metadata.rules_delegations import delegated, patterns

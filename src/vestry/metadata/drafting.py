@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal
 
 from vestry.errors import InputRejected
-from vestry.metadata import document, splicing
+from vestry.metadata import document, parts, splicing
 from vestry.metadata.document import ROLES, Document, LargeDocument
 from vestry.metadata.keys import Key
+from vestry.metadata.parts import Delegation, Target
 from vestry.text import printable
 
 SPEC_VERSION = "1.0.34"
@@ -21,68 +20,6 @@ _FIELDS = frozenset({"_type", "spec_version", "version", "expires", "consistent_
 _NOTHING: Mapping[str, Any] = {}
 
 Role = tuple[int, Sequence[Key]]
-
-
-@dataclass(frozen=True)
-class Target:
-    """What targets metadata says of a file: its length in bytes, and digests in hex by TUF's names of algorithms."""
-
-    length: int
-    hashes: Mapping[str, str]
-
-    @classmethod
-    def of(cls, file: BinaryIO) -> Target:
-        """Of the rest of an open file: SHA-256 and SHA-512 (PEP 458), and BLAKE2b-256 (PEP 480)."""
-        sums: dict[str, Any] = {
-            "sha256": hashlib.sha256(),
-            "sha512": hashlib.sha512(),
-            "blake2b-256": hashlib.blake2b(digest_size=32),
-        }
-        length = 0
-        while piece := file.read(1 << 20):
-            length += len(piece)
-            for digest in sums.values():
-                digest.update(piece)
-        return cls(length, {name: digest.hexdigest() for name, digest in sums.items()})
-
-    def to_dict(self) -> dict[str, Any]:
-        """The two members of its entry."""
-        return {"length": self.length, "hashes": dict(self.hashes)}
-
-
-@dataclass(frozen=True)
-class Delegation:
-    """A delegation to be. It is for `paths` (patterns) or, where there are none, for `hash_prefixes` (hex, of the
-    path's SHA-256); `before` names the delegation it goes before, where it does not go last or stay in its place."""
-
-    name: str
-    keys: tuple[Key, ...]
-    threshold: int
-    paths: tuple[str, ...] = ()
-    hash_prefixes: tuple[str, ...] = ()
-    terminating: bool = False
-    before: str = ""
-    extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    """Fields that TUF does not define."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Its entry.
-
-        Raises:
-            InputRejected: the threshold can't be reached by distinct keys, or it is for nothing, or for both kinds.
-        """
-        if bool(self.paths) == bool(self.hash_prefixes):
-            raise InputRejected(
-                "a delegation is for paths or for hash prefixes, one of the two",
-                where=f"draft of {printable(self.name)}",
-            )
-        what = {"paths": list(self.paths)} if self.paths else {"path_hash_prefixes": list(self.hash_prefixes)}
-        return {
-            "name": self.name,
-            **_role(self.name, self.threshold, self.keys),
-            **what,
-            "terminating": self.terminating,
-        }
 
 
 def root(
@@ -108,8 +45,8 @@ def root(
         {
             **_common("root", version, expires),
             "consistent_snapshot": True,
-            "keys": _objects(keys, "draft of root"),
-            "roles": {name: {**_role(name, *role), **fields.get(name, {})} for name, role in roles.items()},
+            "keys": parts.objects(keys, "draft of root"),
+            "roles": {name: {**parts.role(name, *role), **fields.get(name, {})} for name, role in roles.items()},
         },
         extra,
     )
@@ -138,11 +75,11 @@ def next_root(
     before = document.keys(previous)
     for key in (k for _, keys in (root, *roles.values()) for k in keys):
         if key.keyid in before and before[key.keyid].fingerprint != key.fingerprint:
-            raise _two_keys(key, "draft of root")
+            raise parts.two_keys(key, "draft of root")
     signed = copy.deepcopy(dict(previous.signed))
     signed |= {"version": previous.version + 1, "expires": _time(expires)}
     for name, (threshold, keys) in {"root": root, **roles}.items():
-        signed["roles"][name] = {**signed["roles"].get(name, {}), **_role(name, threshold, keys)}
+        signed["roles"][name] = {**signed["roles"].get(name, {}), **parts.role(name, threshold, keys)}
         for key in keys:
             signed["keys"].setdefault(key.keyid, key.to_dict())
     for name, more in fields.items():
@@ -200,7 +137,7 @@ def next_delegator(
     if isinstance(previous, LargeDocument) and not (leaving or extra or any(one.before for one in put)):
         # Half a million delegations are not read to add some.
         head = {"version": previous.version + 1, "expires": _time(expires)}
-        objects = _objects((key for one in put for key in one.keys), _WHERE)
+        objects = parts.objects((key for one in put for key in one.keys), _WHERE)
         spliced = splicing.added(previous, head, objects, [one.to_dict() for one in put])
         if spliced is not None:
             return spliced
@@ -219,7 +156,7 @@ def next_delegator(
     for one in put:
         for key in one.keys:
             if key.keyid in before and before[key.keyid].fingerprint != key.fingerprint:
-                raise _two_keys(key, _WHERE)
+                raise parts.two_keys(key, _WHERE)
             keys.setdefault(key.keyid, key.to_dict())
         kept = {k: v for k, v in roles.get(one.name, {}).items() if k not in ("paths", "path_hash_prefixes")}
         roles[one.name] = kept | one.to_dict()
@@ -279,13 +216,13 @@ def targets_with_bins(
         "name": "bins",
         "path_hash_prefixes": list("0123456789abcdef"),
         "terminating": False,
-        **_role("bins", bins_threshold, bins_keys),
+        **parts.role("bins", bins_threshold, bins_keys),
     }
     return _file(
         {
             **_common("targets", version, expires),
             "targets": {},
-            "delegations": {"keys": _objects(bins_keys, "draft of targets"), "roles": [delegation]},
+            "delegations": {"keys": parts.objects(bins_keys, "draft of targets"), "roles": [delegation]},
         },
         extra,
     )
@@ -312,12 +249,12 @@ def bins(
     bits = number.bit_length() - 1
     if number < 2 or number != 1 << bits or bits > _HASH_BITS_USED:
         raise InputRejected(f"{number} bins", where="draft of bins", do="take a power of two from 2 to 65,536")
-    delegations: dict[str, Any] = {"keys": _objects([online], "draft of bins")}
+    delegations: dict[str, Any] = {"keys": parts.objects([online], "draft of bins")}
     if style == "succinct":
-        delegations["succinct_roles"] = {"bit_length": bits, "name_prefix": "bin", **_role("bins", 1, [online])}
+        delegations["succinct_roles"] = {"bit_length": bits, "name_prefix": "bin", **parts.role("bins", 1, [online])}
     else:
         delegations["roles"] = [
-            {"name": name, "path_hash_prefixes": prefixes, "terminating": False, **_role(name, 1, [online])}
+            {"name": name, "path_hash_prefixes": prefixes, "terminating": False, **parts.role(name, 1, [online])}
             for name, prefixes in _prefixes(bits)
         ]
     return _file({**_common("targets", version, expires), "targets": {}, "delegations": delegations}, extra)
@@ -354,10 +291,10 @@ def rekeyed(
     for name, entry in entries:
         if (role := keys(name)) is None:
             continue
-        entry.update(_role(name, *role))
+        entry.update(parts.role(name, *role))
         for key in role[1]:
             if key.keyid in before and before[key.keyid].fingerprint != key.fingerprint:
-                raise _two_keys(key, where)
+                raise parts.two_keys(key, where)
             holder["keys"].setdefault(key.keyid, key.to_dict())
     if entries:
         used = {keyid for _, entry in entries for keyid in entry["keyids"]}
@@ -384,30 +321,6 @@ def _time(moment: datetime) -> str:
     if moment.tzinfo is None:
         raise ValueError("a time without a zone could be anyone's local time")
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _role(name: str, threshold: int, keys: Sequence[Key]) -> dict[str, Any]:
-    distinct = {key.fingerprint for key in keys}
-    if not 1 <= threshold <= len(distinct):
-        raise InputRejected(
-            f"a threshold of {threshold} with {len(distinct)} distinct keys can't be reached", where=f"draft of {name}"
-        )
-    keyids = list(dict.fromkeys(key.keyid for key in keys))
-    if len(keyids) != len(distinct):
-        raise InputRejected("one key stands here under two key ids", where=f"draft of {name}", do="name it once")
-    return {"keyids": keyids, "threshold": threshold}
-
-
-def _objects(keys: Iterable[Key], where: str) -> dict[str, Any]:
-    made: dict[str, Any] = {}
-    for key in keys:
-        if made.setdefault(key.keyid, key.to_dict()) != key.to_dict():
-            raise _two_keys(key, where)
-    return made
-
-
-def _two_keys(key: Key, where: str) -> InputRejected:
-    return InputRejected(f"key id {printable(key.keyid[:16])} stands for two different keys", where=where)
 
 
 def _file(signed: Mapping[str, Any], extra: Mapping[str, Any]) -> bytes:
