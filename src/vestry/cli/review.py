@@ -22,7 +22,6 @@ from vestry.metadata.document import Document, role_entry
 from vestry.metadata.policy import DEFAULT
 from vestry.metadata.review import Review, review
 from vestry.metadata.review_text import render_lines
-from vestry.record.review_page import review_page
 from vestry.text import printable
 
 
@@ -34,6 +33,8 @@ def run(args: argparse.Namespace) -> int:
     finally:
         gc.enable()
     if args.html:
+        from vestry.record.review_page import review_page  # noqa: PLC0415 - only a page to print needs it
+
         write_file(Path(args.html), "".join(review_page(found)).encode("ascii"))
         output.narrate(f"written: {printable(args.html, 200)}, one page to print")
     if args.json:

@@ -44,7 +44,7 @@ h2, h3 { break-after: avoid }
 table { border-collapse: collapse; width: calc(100% - 2pt); table-layout: fixed }
 th, td { border: .5pt solid #888; padding: .2em .4em; text-align: left; vertical-align: top }
 thead { display: table-header-group } tr { break-inside: avoid }
-th.s { width: 18mm }
+th.s { width: 21mm }
 .hex, .words, code { font-family: monospace }
 .hex { font-size: 12pt; font-weight: bold } .words td { border: 0; padding: 0 .4em }
 .digest { display: flex; flex-wrap: wrap; gap: 6mm; align-items: flex-start; break-inside: avoid }

@@ -60,6 +60,8 @@ class Dialog(ModalScreen[str]):
             text.scroll_lines(1 if event.key == "down" else max(1, text.room - 1))
         elif event.key in ("pageup", "up"):
             text.scroll_lines(-1 if event.key == "up" else -max(1, text.room - 1))
+        elif event.key in ("home", "end"):
+            text.go_to(0 if event.key == "home" else text.total)
 
     def _foot(self, width: int) -> list[Line]:
         return [BLANK, *packed(self._keys, width)]
