@@ -65,8 +65,14 @@ def changes(
     the reader meets from each other, which 0 leaves to those that changed.
     """
     base = old or {}
-    found = _named_edits(base, new)
-    found += _fields(edits.apply(base, found), new, (), base)
+    found = _list_and_keys(base, new)
+    now = edits.apply(base, found)
+    if members := list(_members(now, new)):
+        found += members
+        now = edits.apply(base, found)
+    others = [*_role_fields(now, new), *_scalars(base, new), *_targets(base, new)]
+    found += others
+    found += _fields(edits.apply(now, others), new, (), base)
     if not same(edits.apply(base, found), new):
         # Shapes so odd that named edits and fields disagree; fields alone are exact.
         found = list(_fields(base, new, (), base))
@@ -88,17 +94,9 @@ def where(path: tuple[str, ...]) -> Safe:
     return printable(quoting.place(path))
 
 
-def _named_edits(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Edit]:
+def _list_and_keys(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Edit]:
     found = [*_delegations(old, new), *_succinct(old, new), *_keys(old, new, ("keys",))]
-    found += _keys(old, new, ("delegations", "keys"))
-    now = edits.apply(old, found)
-    if members := list(_members(now, new)):
-        found += members
-        now = edits.apply(old, found)
-    found += _role_fields(now, new)
-    found += _scalars(old, new)
-    found += _targets(old, new)
-    return found
+    return found + list(_keys(old, new, ("delegations", "keys")))
 
 
 def _scalars(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Edit]:
