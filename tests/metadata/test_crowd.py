@@ -17,7 +17,7 @@ from holders import EXPIRES, holder
 
 from vestry.cli.main import main
 from vestry.errors import InputRejected
-from vestry.metadata import aside, crowd, document, forms, intake, look_ahead, reduction, runs
+from vestry.metadata import aside, crowd, document, following, forms, intake, look_ahead, reduction, runs
 from vestry.metadata.document import Document, LargeDocument
 from vestry.metadata.lookalike import known_with
 from vestry.metadata.review import Review, review
@@ -297,6 +297,29 @@ def test_a_pair_is_reviewed_as_the_slow_way_reviews_it(seed: int) -> None:
             given = {"delegator": slowly(raw_of(above)), "ancestors": ("project-001",)}
         ways.append(same(bytes_of(old, r), bytes_of(new, r), **given))
     assert ways.count("reduced") > 10, ways
+
+
+@pytest.mark.parametrize("near", [1, 500, 1 << 14])
+@pytest.mark.parametrize("seed", range(6))
+def test_delegations_that_moved_are_told_without_the_crowd(
+    seed: int, near: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The order decides who is asked first. Which of two that changed places has moved is told of the whole list."""
+    monkeypatch.setattr(following, "_NEAR", near)
+    for n in range(12):
+        r = random.Random(seed * 100 + n)
+        old = targets(30, r.choice([0, 3]))
+        for _ in range(r.choice([0, 1])):
+            r.choice((field_of_a_role, hash_prefixes))(old, r)
+        new = json.loads(json.dumps({**old, "version": 2}))
+        for _ in range(r.choice([1, 2, 6])):
+            i, j, size = r.randrange(30), r.randrange(30), r.choice([1, 1, 3])
+            moving = roles(new)[i : i + size]
+            del roles(new)[i : i + size]
+            roles(new)[j:j] = moving[:: r.choice([1, -1])]
+        for _ in range(r.choice([0, 0, 2])):
+            r.choice((another_key, more_of_a_role, fewer))(new, r)
+        assert same(raw_of(old), raw_of(new)) in ("reduced", "refused")
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -8,7 +8,7 @@ field. A document whose shape fits no name shows as fields altogether.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,14 +58,16 @@ def changes(
     *,
     known: Names | None = None,
     located: Callable[[Edit], Edit] | None = None,
+    moved: Container[str] | None = None,
     digits: int = 0,
 ) -> tuple[Change, ...]:
     """What turns `old` (None: there was nothing before) into `new`, most dangerous first. `located` says where an edit
-    is in the whole documents, where these are parts of larger ones; `digits` how many characters tell the key ids that
-    the reader meets from each other, which 0 leaves to those that changed.
+    is in the whole documents, where these are parts of larger ones, and `moved` which delegations changed their places
+    there; `digits` how many characters tell the key ids that the reader meets from each other, which 0 leaves to those
+    that changed.
     """
     base = old or {}
-    found = _list_and_keys(base, new)
+    found = _list_and_keys(base, new, moved)
     now = edits.apply(base, found)
     if members := list(_members(now, new)):
         found += members
@@ -94,8 +96,8 @@ def where(path: tuple[str, ...]) -> Safe:
     return printable(quoting.place(path))
 
 
-def _list_and_keys(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Edit]:
-    found = [*_delegations(old, new), *_succinct(old, new), *_keys(old, new, ("keys",))]
+def _list_and_keys(old: Mapping[str, Any], new: Mapping[str, Any], moved: Container[str] | None) -> list[Edit]:
+    found = [*_delegations(old, new, moved), *_succinct(old, new), *_keys(old, new, ("keys",))]
     return found + list(_keys(old, new, ("delegations", "keys")))
 
 
@@ -234,7 +236,7 @@ def _succinct(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Edit]:
             yield edit
 
 
-def _delegations(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Edit]:
+def _delegations(old: Mapping[str, Any], new: Mapping[str, Any], moved: Container[str] | None) -> Iterator[Edit]:
     """Delegations that come, go, or change places. The order decides: the first that fits a path is asked first."""
     before, after = named(_look(old, DELEGATED, [])), named(_look(new, DELEGATED, []))
     if before is None or after is None:
@@ -244,21 +246,31 @@ def _delegations(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Edi
     for name, i in was.items():
         if name not in now:
             yield Edit("delegation-removed", (*DELEGATED, name), {"position": i, "role": before[name]}, None)
-    stayed = [name for name in after if name in was]
-    calm = _in_order([was[name] for name in stayed])
-    for name in stayed:
-        if was[name] not in calm:
-            yield Edit("delegation-reordered", (*DELEGATED, name), {"position": was[name]}, {"position": now[name]})
+    moved = moved_names(before, after) if moved is None else moved
+    for name, i in now.items():
+        if name in moved:
+            yield Edit("delegation-reordered", (*DELEGATED, name), {"position": was[name]}, {"position": i})
     for name, i in now.items():
         if name not in was:
             yield Edit("delegation-added", (*DELEGATED, name), None, {"position": i, "role": after[name]})
 
 
-def _in_order(places: list[int]) -> set[int]:
+def moved_names(old: Iterable[str], new: Iterable[str]) -> set[str]:
+    """Names that stand in another order: all but a longest run of those that kept theirs."""
+    was = {name: place for place, name in enumerate(old)}
+    stayed = {was[name]: name for name in new if name in was}
+    return set(stayed.values()) - {stayed[place] for place in in_order(list(stayed))}
+
+
+def in_order(places: Sequence[int]) -> set[int]:
     """The most places that already stand in rising order: whatever is not among them has moved."""
     tails: list[int] = []
     before: dict[int, int | None] = {}
     for place in places:
+        if not tails or place > tails[-1]:  # as nearly all are
+            before[place] = tails[-1] if tails else None
+            tails.append(place)
+            continue
         i = bisect_left(tails, place)
         before[place] = tails[i - 1] if i else None
         tails[i : i + 1] = [place]

@@ -7,8 +7,7 @@ old version holds in the new one, so that only entries that differ are looked at
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 
 from vestry.metadata.crowd import Placed
@@ -19,6 +18,7 @@ _STEP = 1 << 16
 _MOST = 50_000
 """Differences from which on nothing is spared any more."""
 _CONTEXT = 24
+_NEAR = 1 << 14
 _FAR = 1 << 20
 _LONGEST = 1 << 12
 """Bytes that the name of any plain entry ends before."""
@@ -31,7 +31,8 @@ class Steps:
     """What lies between the crowds of one form in two versions.
 
     `gone` and `come` are tokens (see `runs.Run`) with their numbers (0-based; 0 for files) in the old and in the new
-    crowd; all others are in both, in one order. `runs` are those of the new version.
+    crowd; all others are in both, in one order. What changed its place may be in both. `runs` are those of the new
+    version.
     """
 
     form: Form
@@ -91,8 +92,8 @@ def along(old: Placed, new: bytes) -> tuple[dict[tuple[str, ...], Steps], Names 
 def follow(old: Run, new: bytes, names: Mapping[bytes, int]) -> Steps | None:
     """Walk along `old`, the only run of its form in a version without white space, in the file `new` of the next.
 
-    `names` are the numbers of the old delegations by their names. None where the versions have too little in common,
-    where entries have changed places, or where anything else is in the way: then the new one is looked at by itself.
+    `names` are the numbers of the old delegations by their names. None where the versions have too little in common, or
+    where anything else is in the way: then the new one is looked at by itself.
     """
     form = old.form
     context = old.raw[max(0, old.start - _CONTEXT) : old.start]
@@ -119,7 +120,7 @@ def follow(old: Run, new: bytes, names: Mapping[bytes, int]) -> Steps | None:
             return None
         i, j = step
     count = old.count if form.is_list or form.length else 0
-    if not _tail(walk, j, count) or (form.is_list and not in_place(form, walk.gone, walk.come)):
+    if not _tail(walk, j, count):
         return None
     size = count + len(walk.come) - len(walk.gone) if count and len(walk.runs) == 1 else 0
     runs = tuple(Run(form, new, a, b, spaced=False, rising=not form.is_list, size=size) for a, b in walk.runs)
@@ -169,13 +170,21 @@ def _differ(walk: _Walk, i: int, j: int, end: int) -> tuple[int, int] | None:
         return (i, after.start()) if after is not None else None
     was, now = form.name(_token(form, mine[0])), form.name(_token(form, theirs[0]))
     number = walk.names[was] if form.is_list else (i - walk.start) // (form.length + 1)
-    if was == now or (now in walk.names if form.is_list else was < now):
+    going = _goes_first(walk, number, mine[0], now, j) if form.is_list else was < now
+    if was == now or going:
         walk.gone.append((number, _token(form, mine[0])))
         i = mine.end() + 1
-    if was == now or not (now in walk.names if form.is_list else was < now):
+    if was == now or not going:
         more = len(walk.come) - len(walk.gone) + (was == now)
         return (i, theirs.end() + 1) if _came(walk, theirs, number + more) else None
     return i, j
+
+
+def _goes_first(walk: _Walk, number: int, mine: bytes, now: bytes, j: int) -> bool:
+    """Whether the old delegation with this number, `mine`, went, rather than that the new one at `j`, called `now`,
+    came from further on in the old version: then that was a longer way than to `mine` in the new one."""
+    ahead = walk.names.get(now, -1) - number
+    return ahead > 0 and walk.new.find(mine, j, j + min(ahead * len(mine), _NEAR)) < 0
 
 
 def _came(walk: _Walk, entry: re.Match[bytes], number: int) -> bool:
@@ -200,15 +209,3 @@ def _tail(walk: _Walk, j: int, count: int) -> bool:
 
 def _token(form: Form, entry: bytes) -> bytes:
     return entry[len(form.before) : -len(form.after)]
-
-
-def in_place(form: Form, gone: Iterable[tuple[int, bytes]], come: Iterable[tuple[int, bytes]]) -> bool:
-    """Whether delegations that changed stand among the same others as before, so that none has moved."""
-    left, new = {form.name(t): n for n, t in gone}, {form.name(t): n for n, t in come}
-    only_gone = sorted(n for name, n in left.items() if name not in new)
-    only_come = sorted(n for name, n in new.items() if name not in left)
-    return all(
-        n - bisect_left(only_gone, n) == new[name] - bisect_left(only_come, new[name])
-        for name, n in left.items()
-        if name in new
-    )

@@ -11,17 +11,19 @@ import json
 import re
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from operator import lt
 from typing import Any
 
 from vestry.metadata import look_ahead
 from vestry.metadata.canonical import encode
+from vestry.metadata.changes import in_order
 from vestry.metadata.delegation_index import Index, segments_meet, wild
 from vestry.metadata.document import Document, LargeDocument
 from vestry.metadata.edits import DELEGATED, Edit
-from vestry.metadata.following import Steps, in_place
+from vestry.metadata.following import Steps
 from vestry.metadata.forms import KEYS, ROLES, TARGETS, Form
 from vestry.metadata.keys import ED25519_PREFIX, Key
 from vestry.metadata.lookalike import Known, project_of, skeletons, unicode_skeleton
@@ -37,27 +39,30 @@ _FEW = 3
 @dataclass(frozen=True)
 class Reduced:
     """Both versions without what says nothing. `places` are the places (0-based) that their delegations have in the
-    whole list; `delegations` is how many of the whole new list are not here.
+    whole list; `delegations` is how many of the whole new list are not here; `moved` are the names of those that
+    changed their places among all.
     """
 
     old: Document
     new: Document
     places: tuple[list[int], list[int]]
     delegations: int
+    moved: frozenset[str] = frozenset()
 
-    def same_order(self) -> bool:
-        """Whether the delegations that both versions have stand in one order, those that are not here among them."""
-        was, now = (
-            dict(zip(delegated(side.signed), places, strict=True))
-            for side, places in zip((self.old, self.new), self.places, strict=True)
-        )
-        gone = sorted(place for name, place in was.items() if name not in now)
-        come = sorted(place for name, place in now.items() if name not in was)
-        return all(
-            place - bisect_left(gone, place) == now[name] - bisect_left(come, now[name])
-            for name, place in was.items()
-            if name in now
-        )
+    def order(self) -> list[int]:
+        """The old places of the delegations that both versions have, in their new order: of all, those that are not
+        here among them."""
+        was = dict(zip(delegated(self.old.signed), self.places[0], strict=True))
+        here = set(self.places[0])
+        others = [place for place in range(len(here) + self.delegations) if place not in here]
+        found: list[int] = []
+        taken = 0
+        for n, (name, place) in enumerate(zip(delegated(self.new.signed), self.places[1], strict=True)):
+            found += others[taken : place - n]
+            taken = place - n
+            if name in was:
+                found.append(was[name])
+        return found + others[taken:]
 
     def located(self, edit: Edit) -> Edit:
         """An edit between the reduced versions, with places as in the whole ones."""
@@ -82,10 +87,7 @@ def reduce(
     """Both versions reduced; None where they are not large, or must be reviewed as a whole."""
     if not isinstance(old, LargeDocument) or not isinstance(new, LargeDocument):
         return None
-    steps = {form.place: _steps(form, old, new) for form in (KEYS, ROLES, TARGETS)}
-    if any(step is None for step in steps.values()):
-        return None
-    crowd = _Crowd(old, new, {at: step for at, step in steps.items() if step is not None})
+    crowd = _Crowd(old, new, {form.place: _steps(form, old, new) for form in (KEYS, ROLES, TARGETS)})
     given = delegator.signed.get("delegations") if delegator is not None and delegator.type == "targets" else None
     above = delegated(delegator.signed) if delegator is not None and isinstance(given, dict) else {}
     if not crowd.draw_out(
@@ -93,11 +95,12 @@ def reduce(
     ):
         return None
     reduced = crowd.reduced()
-    return reduced if reduced.same_order() else None
+    order = reduced.order()
+    return reduced if all(map(lt, order, order[1:])) else crowd.moved(reduced, order)
 
 
-def _steps(form: Form, old: LargeDocument, new: LargeDocument) -> Steps | None:
-    """What differs between the crowds; None where entries of a list have changed places."""
+def _steps(form: Form, old: LargeDocument, new: LargeDocument) -> Steps:
+    """What differs between the crowds."""
     known = new.steps.get((id(old), form.place))
     if known is not None:
         return known
@@ -107,10 +110,11 @@ def _steps(form: Form, old: LargeDocument, new: LargeDocument) -> Steps | None:
     here, there = set(now), set(was)
     gone = tuple((n, t) for n, t in enumerate(was) if t not in here)
     come = tuple((n, t) for n, t in enumerate(now) if t not in there)
-    if form.is_list and (
-        [t for t in was if t in here] != [t for t in now if t in there] or not in_place(form, gone, come)
-    ):
-        return None
+    if form.is_list:
+        before = {token: n for n, token in enumerate(was)}
+        calm = in_order([before[t] for t in now if t in there])
+        gone = tuple((n, t) for n, t in enumerate(was) if n not in calm)
+        come = tuple((n, t) for n, t in enumerate(now) if before.get(t) not in calm)
     return Steps(form, (), gone, come)
 
 
@@ -178,12 +182,27 @@ class _Crowd:
         self._names(names | kept)
         self._well_known(kept | {project_of(p) for p in (*listed, *files)}, well_known)
         self._twins()
-        # A key and the delegation that it is for are drawn out together.
+        self._pair()
+        return True
+
+    def _pair(self) -> None:
+        """A key and the delegation that it is for are drawn out together."""
         drawn = {t[_KEYID_AT] for t in self.drawn[ROLES.place]} | {KEYS.name(t) for t in self.drawn[KEYS.place]}
         if drawn:
             self.drawn[KEYS.place].update(t for t in self.keys if t[:64] in drawn)
             self.drawn[ROLES.place].update(t for t in self.roles if t[_KEYID_AT] in drawn)
-        return True
+
+    def moved(self, reduced: Reduced, order: Sequence[int]) -> Reduced:
+        """The same with the names of delegations that changed their places, drawn out where they were not."""
+        found = set(order) - in_order(order)
+        was = dict(zip(reduced.places[0], delegated(reduced.old.signed), strict=True))
+        if found <= was.keys():
+            return replace(reduced, moved=frozenset(was[place] for place in found))
+        was = dict(enumerate(_names(self.old)))
+        moved = frozenset(was[place] for place in found)
+        self.drawn[ROLES.place].update(t for t in self.roles if ROLES.name(t).decode() in moved)
+        self._pair()
+        return replace(self.reduced(), moved=moved)
 
     def _keys(self, roles: list[dict[str, Any]]) -> None:
         """Keys that are not of exactly one plain delegation, that stand here twice, that are weak, or whose id is
@@ -452,6 +471,12 @@ def _places(
     if not isinstance(inner, dict) or not isinstance(inner.get("roles"), list):
         return []
     return [place for place, _ in _merged(document, list(_own(steps[ROLES.place], old, drawn)))]
+
+
+def _names(document: LargeDocument) -> Iterator[str]:
+    """The names of all delegations, in their order."""
+    crowd = list(enumerate(name.decode() for name in document.left.names(ROLES)))
+    yield from (each if isinstance(each, str) else each["name"] for _, each in _merged(document, crowd))
 
 
 def _count(document: LargeDocument) -> int:

@@ -144,14 +144,15 @@ def review(
             reduced = reduce(old, new, role=role, delegator=delegator, ancestors=ancestors, well_known=guarded)
         tallies = counting()
     was, is_now = (reduced.old, reduced.new) if reduced is not None else (old, new)
+    located, moved = (reduced.located, reduced.moved) if reduced is not None else (None, None)
     digits = quoting.digits(_key_ids((is_now, *([was] if was else ())), authorities))
     if new.type == "layout":
         listed = layout_changes.changes(was.signed if was else None, is_now.signed, known=names, digits=digits)
     else:
-        located = reduced.located if reduced is not None else None
-        listed = changes(was.signed if was else None, is_now.signed, known=names, located=located, digits=digits)
+        before = was.signed if was else None
+        listed = changes(before, is_now.signed, known=names, located=located, moved=moved, digits=digits)
     context = Context(
-        role, is_now, was, delegator, tuple(authorities), tallies, now, names, policy, ancestors, digits, as_of
+        role, is_now, was, delegator, tuple(authorities), tallies, now, names, policy, ancestors, digits, as_of, moved
     )
     stand, silenced = rules.judge(context)
     ahead = None

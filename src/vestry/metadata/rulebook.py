@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -84,6 +84,8 @@ class Context:
     """Characters of key ids that tell them from each other; see `quoting.digits`."""
     as_of: Release | None = None
     """The release whose rules are asked; None for all that there are today."""
+    moved: Container[str] | None = None
+    """Delegations that changed their places, where both documents are parts of larger ones."""
     memo: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
     """What one rule found out and another can use."""
 

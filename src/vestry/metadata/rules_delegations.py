@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
+from vestry.metadata.changes import moved_names
 from vestry.metadata.delegation_index import Index, Pattern
 from vestry.metadata.edits import DELEGATED, SUCCINCT, named, same
 from vestry.metadata.lookalike import unicode_skeleton
@@ -37,7 +37,7 @@ def fresh(c: Context, roles: Roles) -> dict[str, Mapping[str, Any]]:
     """Delegations that the old version lacks, or has with other paths or keys or at another place in the order, or that
     end the search only now."""
     before = delegated(c.old.signed) if c.old is not None else {}
-    moved = _moved([n for n in before if n in roles], [n for n in roles if n in before])
+    moved = moved_names(before, roles) if c.moved is None else c.moved
     fields = ("paths", "path_hash_prefixes", "terminating", "keyids", "threshold")
     return {
         name: role
@@ -46,26 +46,6 @@ def fresh(c: Context, roles: Roles) -> dict[str, Mapping[str, Any]]:
         or name in moved
         or (was is not role and any(not same(was.get(f), role.get(f)) for f in fields))
     }
-
-
-def _moved(was: list[str], now: list[str]) -> set[str]:
-    """Names that stand in another order: all but a longest run of those that kept theirs."""
-    if was == now:
-        return set()
-    place = {name: i for i, name in enumerate(was)}
-    tails: list[int] = []
-    ends: list[str] = []
-    before: dict[str, str | None] = {}
-    for name in now:
-        i = bisect_left(tails, place[name])
-        before[name] = ends[i - 1] if i else None
-        tails[i : i + 1], ends[i : i + 1] = [place[name]], [name]
-    kept: set[str] = set()
-    last: str | None = ends[-1]
-    while last is not None:
-        kept.add(last)
-        last = before[last]
-    return set(now) - kept
 
 
 @rule("DELEGATION-SHADOWED", "warn", "An earlier delegation ends the search before this one is asked.")
