@@ -82,6 +82,19 @@ def set_in(*path: str, to: Any) -> Callable[[dict[str, Any]], None]:
     return change
 
 
+def snapshot(version: int, **listed: int) -> Document:
+    value = {**ROOT.signed, "_type": "snapshot", "version": version}
+    value = {k: v for k, v in value.items() if k not in ("keys", "roles", "consistent_snapshot")}
+    return document.read(
+        document.to_file({**value, "meta": {f"{n}.json": {"version": v} for n, v in listed.items()}}), where="test"
+    )
+
+
+def test_a_snapshot_that_goes_on_is_left_in_peace() -> None:
+    """Every snapshot would be said to be a rollback."""
+    assert not severities("META-ROLLBACK", "snapshot", snapshot(2, targets=5, bins=1), old=snapshot(1, targets=5))
+
+
 def renamed(value: dict[str, Any]) -> None:
     """Root's first key under another id."""
     value["keys"]["f" * 64] = value["keys"].pop(FIRST)
@@ -195,6 +208,8 @@ CASES: list[tuple[str, str, str, Callable[[], Document], dict[str, Any]]] = [
     ("VERSION-STEP", "stop", "root", lambda: ROOT, {"old": ROOT}),
     ("VERSION-STEP", "stop", "targets", targets, {"old": targets()}),
     ("VERSION-FIRST", "note", "root", lambda: next_root(ROOT, PEOPLE, 3), {}),
+    ("META-ROLLBACK", "stop", "snapshot", lambda: snapshot(2, targets=4), {"old": snapshot(1, targets=5)}),
+    ("META-ROLLBACK", "stop", "snapshot", lambda: snapshot(2, targets=5), {"old": snapshot(1, targets=5, bins=1)}),
     ("EXPIRY-PAST", "stop", "root", lambda: ROOT, {"now": EXPIRES}),
     ("EXPIRY-SOON", "warn", "root", lambda: ROOT, {"now": EXPIRES - timedelta(days=29)}),
     (

@@ -69,6 +69,20 @@ def version_first(c: Context) -> Iterator[Hit]:
         yield Hit(("version",), f"This is version {c.new.version}, but no earlier one is here to compare with")
 
 
+@rule("META-ROLLBACK", "stop", "A listed document goes back to an earlier version, or is listed no more.", since=SECOND)
+def meta_rollback(c: Context) -> Iterator[Hit]:
+    """TUF 1.0.34, 5.4.4 and 5.5.5, for snapshot and timestamp."""
+    was, now = (d.signed.get("meta") if d is not None and d.type == c.new.type else None for d in (c.old, c.new))
+    if not (isinstance(was, dict) and isinstance(now, dict)):
+        return
+    for name in sorted(was):
+        if name not in now:
+            yield Hit(("meta", name), f"{name[:100]} is no longer listed: clients refuse it")
+        elif now[name]["version"] < was[name]["version"]:
+            step = f"version {now[name]['version']} after {was[name]['version']}"
+            yield Hit(("meta", name), f"{name[:100]} is listed at {step}: clients refuse it as a rollback")
+
+
 @rule("EXPIRY-PAST", "stop", "The document has expired.")
 def expiry_past(c: Context) -> Iterator[Hit]:
     """Clients refuse it from that moment on."""
