@@ -362,7 +362,7 @@ def test_a_forged_exception_fails_in_replay(tmp_path: Path) -> None:
     conduct(tmp_path / "r", people)
     lines = list(transcript.read(tmp_path / "r" / "transcript.jsonl"))
     forged = [
-        replace(x, event=replace(x.event, people=("Alice",))) if isinstance(x.event, e.StepSkipped) else x
+        x._replace(event=replace(x.event, people=("Alice",))) if isinstance(x.event, e.StepSkipped) else x
         for x in lines
     ]
     assert [s.verdict for s in replay.replay(lines)].count("failed") == 0

@@ -12,7 +12,8 @@ from paper import TORN, hold, rotation
 from people import People
 from test_standalone_verifier import verify as verify_alone
 
-from vestry.ceremony import codec, conductor, transcript
+from vestry.ceremony import chain, codec, conductor, transcript
+from vestry.ceremony import events as e
 from vestry.cli.main import main
 from vestry.errors import InputRejected
 
@@ -86,6 +87,42 @@ def test_what_does_not_rest_on_it_is_recomputed_all_the_same(
     _, _, result = published(ceremony, tmp_path / "keys", capsys, "--withhold-kind", "key_generated")
     assert {"drafted", "signature_added", "verified"} <= kinds_of(result, "unknown")
     assert all("withheld in lines" in x["why"] for x in result["events"] if x["verdict"] == "unknown")
+
+
+def test_what_is_withheld_may_be_a_failure_and_replay_says_so(
+    troubled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever publishes may keep back just what speaks against them: a seal that does not agree, an exception."""
+    assert main(["replay", str(troubled), "--plain"]) == 0
+    whole = capsys.readouterr().out
+    assert "an exception was noted" in whole
+    for kind, gone in (("exception_noted", "an exception was noted"), ("sealed", "sealed it and")):
+        assert gone in whole
+        published(troubled, tmp_path / kind, capsys, "--withhold-kind", kind)
+        assert main(["replay", str(tmp_path / kind), "--plain"]) == 0
+        said = capsys.readouterr().out
+        assert gone not in said
+        assert "Withheld: line " in said
+        assert "it may be a failure, an exception, a stop that was overruled, or a seal that does not agree" in said
+        assert "Nobody sealed it" not in said
+
+
+def test_two_ends_of_one_ceremony_have_two_heads(
+    ceremony: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both hold by themselves. Which one the room saw is on its paper, so that the words are said; a later seal over
+    the one does not hold for the other, nor for a copy with invented lines at its end."""
+    lines = (ceremony / "transcript.jsonl").read_bytes().splitlines(keepends=True)
+    end = list(transcript.iter_read(ceremony / "transcript.jsonl"))[-1]
+    noted = {"event": e.ExceptionNoted(0, "another end"), "at": end.at, "mono": end.mono + 1, "by": end.by}
+    other, _ = chain.make(n=end.n + 1, before=end.head, **noted)
+    told = set()
+    for raw in (b"".join(lines), b"".join([*lines, other]), b"".join([*lines, chain.withhold(other)])):
+        (tmp_path / "t.jsonl").write_bytes(raw)
+        assert main(["replay", str(tmp_path / "t.jsonl"), "--plain"]) == 0
+        [head] = [x for x in capsys.readouterr().out.splitlines() if x.startswith("The head in words")]
+        told.add(head)
+    assert len(told) == 3 - 1, "what is withheld keeps its head, and only it"
 
 
 def test_a_person_is_nowhere_in_the_copy(ceremony: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

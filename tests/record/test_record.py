@@ -17,14 +17,14 @@ from people import People
 
 from vestry.ceremony import chain, codec, conductor, reading, rehearsal, transcript
 from vestry.ceremony import events as e
-from vestry.ceremony.account import summary
+from vestry.ceremony.account import ranges, summary
 from vestry.ceremony.drafts import ceremony_key
 from vestry.ceremony.replay import compare_files, replay
 from vestry.ceremony.script import Script
 from vestry.record.prompts import foretell
 from vestry.record.protocol import protocol
 from vestry.record.record import record
-from vestry.record.story import ranges, reviews
+from vestry.record.story import reviews
 from vestry.text import group_hex, printable, words
 
 STRICT = """
@@ -302,6 +302,7 @@ def test_runs_of_lines_are_drawn_together() -> None:
     assert ranges([3]) == "3"
     assert ranges([3, 5, 6, 7, 9]) == "3, 5 to 7, 9"
     assert ranges([]) == ""
+    assert ranges([1, 2, 4, 6, 7], most=2) == "1 to 2, 4 and 2 more"
 
 
 def test_the_verb(plain: Path, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -63,7 +62,7 @@ async def test_one_steps_through_all_of_it(steps: list[ReplayStep], size: tuple[
 async def test_the_first_failure_is_one_key_away(steps: list[ReplayStep]) -> None:
     """Without it one false line among hundreds would have to be searched for."""
     broken = [
-        s if n < 9 else replace(s, verdict="failed", why="it would have been refused", state=None)
+        s if n < 9 else s._replace(verdict="failed", why="it would have been refused", state=None)
         for n, s in enumerate(steps)
     ]
     app = ReplayApp(broken, glyphs=FULL)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any, get_args
 
 from vestry.ceremony import agenda, codec
@@ -10,8 +11,12 @@ from vestry.ceremony import events as e
 from vestry.ceremony.late import FOLDER, LateSeal
 from vestry.ceremony.replay import FileVerdict, ReplayStep, Verdict
 from vestry.ceremony.state import State
-from vestry.text import printable
+from vestry.text import printable, words
 
+MAY_BE = (
+    "What is withheld is not known: it may be a failure, an exception, a stop that was overruled, or a seal that does "
+    "not agree. Ask for it, or for the reason."
+)
 _NAMED = 20
 _VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
@@ -35,6 +40,9 @@ class Account:
         self.last: ReplayStep | None = None
         self._counts: dict[Verdict, int] = dict.fromkeys(_VERDICTS, 0)
         self._failed: list[int] = []
+        self._withheld: list[int] = []
+        self._apart: list[dict[str, Any]] = []
+        self._apart_in_all = 0
         self._seals: list[dict[str, Any]] = []
         self._word: dict[str, dict[str, int]] = {}
 
@@ -43,6 +51,11 @@ class Account:
         self.last = step
         self._counts[step.verdict] += 1
         event = step.recorded.event
+        if step.verdict == "withheld":
+            self._withheld.append(step.recorded.n)
+        for text in apart(event):
+            self._apart_in_all += 1
+            self._apart += [{"n": step.recorded.n, "text": text}] if len(self._apart) < _NAMED else []
         if step.verdict == "failed":
             self._failed += [step.recorded.n] if len(self._failed) < _NAMED else []
         elif isinstance(event, e.Sealed):
@@ -57,8 +70,9 @@ class Account:
     def result(self, files: tuple[FileVerdict, ...], late: tuple[LateSeal, ...] = ()) -> dict[str, Any]:
         """The object that ``vestry replay --json`` prints, but for the events. ``word`` maps each person to what rests
         on that person's word, or on that of a device in their hands, and to how many events that is; ``failed`` are the
-        first lines that failed; ``seals`` are those of the ceremony and the `late` ones; ``complete`` and ``rehearsal``
-        are null where a published copy doesn't show them."""
+        first lines that failed; ``withheld`` names those that a copy doesn't show; ``apart`` are the first things that
+        left the script, or what it asks for, of ``apart_in_all``; ``seals`` are those of the ceremony and the `late`
+        ones; ``complete`` and ``rehearsal`` are null where a published copy doesn't show them."""
         state = self.last.state if self.last is not None else None
         bad = any(f.verdict == "failed" for f in files) or any(x.verdict == "failed" for x in late)
         whole = state is not None and agenda.position(state) == len(state.script.steps) and state.unanswered is None
@@ -74,6 +88,9 @@ class Account:
             "clock_open": _clock_open(state),
             "counts": dict(self._counts),
             "failed": list(self._failed),
+            "withheld": ranges(self._withheld, _NAMED),
+            "apart": list(self._apart),
+            "apart_in_all": self._apart_in_all,
             "word": {str(printable(person)): dict(told) for person, told in self._word.items()},
             "files": [{"name": f.name, "verdict": f.verdict, "why": f.why} for f in files],
             "seals": [*self._seals, *({"where": f"{FOLDER}/{x.file}", **_late(x)} for x in late)],
@@ -94,13 +111,38 @@ def summary(
     return {**account.result(files, late), "events": rows}
 
 
+def apart(event: e.Event) -> Iterator[str]:
+    """What in an event leaves the script, or what it asks for; printable."""
+    if isinstance(event, e.ExceptionNoted):
+        yield f"an exception was noted: {printable(event.text, 200)}"
+    elif isinstance(event, e.StepSkipped | e.StepRepeated):
+        did = "skipped" if isinstance(event, e.StepSkipped) else "done again"
+        yield f"step {event.step + 1} was {did}: {printable(event.reason, 200)}"
+    elif isinstance(event, e.ReviewRead):
+        for name, people in event.overruled.items():
+            yield f"the stop {printable(name, 200)} was overruled by {printable(', '.join(people), 200)}"
+    elif isinstance(event, e.PreflightTaken):
+        for name, reason in event.waived.items():
+            yield f"the check {printable(name, 40)} was waived: {printable(reason, 200)}"
+    elif isinstance(event, e.KeyKept):
+        yield f"key {printable(event.key, 80)} was not destroyed: {printable(event.reason, 200)}"
+
+
+def ranges(numbers: Sequence[int], most: int | None = None) -> str:
+    """Line numbers with runs drawn together, and with `most` no more runs than that: ``3, 5 to 8``."""
+    runs = [[n for _, n in run] for _, run in groupby(enumerate(numbers), key=lambda pair: pair[1] - pair[0])]
+    told = [str(run[0]) if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs[:most]]
+    left = sum(map(len, runs[most:])) if most is not None else 0
+    return ", ".join(told) + (f" and {left:,} more" if left else "")
+
+
 def statement(result: Mapping[str, Any]) -> list[str]:
     """What an auditor can quote of a `summary`: one sentence a line, printable."""
     counts = result["counts"]
     events, failed = sum(counts.values()), [str(n) for n in result["failed"]]
     kind = {True: "a rehearsal", False: "a ceremony", None: "a ceremony or a rehearsal"}[result["rehearsal"]]
     if counts["withheld"]:
-        lines = [f"This published copy of {kind}, with the head {result['head']}, has {events:,} events:"]
+        lines = [f"This published copy of {kind}, with the head {result['head']}, has {events:,} lines:"]
         more = f", {counts['withheld']:,} withheld, and {counts['unknown']:,} that can't be recomputed without those"
     else:
         end = "complete" if result["complete"] else "not complete"
@@ -108,10 +150,18 @@ def statement(result: Mapping[str, Any]) -> list[str]:
         more = ""
     told = f"{counts['recomputed']:,} recomputed, {counts['witnessed']:,} witnessed, {counts['failed']:,} failed"
     lines += [f"{told}{more}."]
+    lines += [f"The head in words, to compare with the paper of the day: {' '.join(words(result['head']))}."]
+    if counts["withheld"]:
+        lines += [
+            f"Withheld: line {result['withheld']}. {MAY_BE}",
+            "Whether the ceremony came to its end is not known.",
+        ]
     if failed:
         more = f" and {counts['failed'] - len(failed):,} more" if counts["failed"] > len(failed) else ""
         lines.append(f"Failed: line {', '.join(failed)}{more}.")
-    lines += [f"Step {step} was skipped: {reason}" for step, reason in result["skipped"].items()]
+    lines += [f"Line {found['n']}: {found['text']}." for found in result["apart"]]
+    if left := result["apart_in_all"] - len(result["apart"]):
+        lines.append(f"There are {left:,} more exceptions and the like.")
     lines += [f"The clock, line {found['n']}: {found['text']} [{found['code']}]." for found in result["clock"]]
     if result["clock_open"]:
         lines.append(f"Nobody answered for it: {printable(result['clock_open'], 200)}.")
@@ -120,7 +170,8 @@ def statement(result: Mapping[str, Any]) -> list[str]:
         lines.append(f"{sum(files):,} of {len(files):,} files were made again from it, byte for byte.")
     else:
         lines.append("No file of the ceremony lay beside it; the transcript alone was judged.")
-    lines += [_told(x) for x in result["seals"]] or ["Nobody sealed it."]
+    nobody = "It shows no seal; others may be withheld." if counts["withheld"] else "Nobody sealed it."
+    lines += [_told(x) for x in result["seals"]] or [nobody]
     for person, rests in result["word"].items():
         lines.append(f"On the word of {printable(person, 60)}:")
         lines += [f"  {why}{f' ({count:,} times)' if count > 1 else ''}" for why, count in rests.items()]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from vestry.ceremony import agenda, codec
 from vestry.ceremony import events as e
-from vestry.ceremony.account import summary
+from vestry.ceremony.account import MAY_BE, ranges, summary
 from vestry.ceremony.late import LateSeal
 from vestry.ceremony.replay import MISSING, FileVerdict, ReplayStep
 from vestry.ceremony.state import State
@@ -95,8 +95,9 @@ def _outcome(
         )
         parts.append(section("What failed", listing(shown_bad), level=3))
     if counts["withheld"]:
-        text_ = f"A published copy: {counts['withheld']} withheld, and {counts['unknown']} that can't be recomputed "
-        parts.append(paragraph(text(f"{text_}without those. No such line counts as failed.")))
+        text_ = f"A published copy: {counts['withheld']} withheld (line {result['withheld']}), and {counts['unknown']} "
+        parts.append(paragraph(text(f"{text_}that can't be recomputed without those. No such line counts as failed.")))
+        parts.append(paragraph(text(MAY_BE), kind="bad"))
     parts += [paragraph(text(line)) for line in _standing(state, bool(result["complete"]))]
     if result["complete"] is False:
         parts.append(paragraph(text("The ceremony is not complete."), kind="bad"))
@@ -175,7 +176,7 @@ def _steps(lines: Sequence[ReplayStep], state: State) -> Iterator[Html]:
             if index == here
             else "not begun"
         )
-        numbers = story.ranges([x.recorded.n for x in events]) or "none"
+        numbers = ranges([x.recorded.n for x in events]) or "none"
         rows.append((word(index + 1), text(step.title), when, text(who), word(numbers), word(status)))
     yield table(("No.", "Step", "From, to (UTC)", "Who acted", "Lines", "Status"), rows)
     for index, step in enumerate(state.script.steps):
@@ -239,7 +240,7 @@ def _files(files: Sequence[FileVerdict]) -> Iterator[Html]:
 
 
 def _words(lines: Sequence[ReplayStep]) -> Html:
-    rows = [(word(w.person), shown(w.what), text(story.ranges(w.lines))) for w in story.words_of(lines)]
+    rows = [(word(w.person), shown(w.what), text(ranges(w.lines))) for w in story.words_of(lines)]
     return table(("Whose word", "For what", "Lines"), rows)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby, pairwise
+from itertools import pairwise
 
 from vestry.ceremony import agenda
 from vestry.ceremony import events as e
@@ -125,12 +125,3 @@ def words_of(lines: Iterable[ReplayStep]) -> tuple[Word, ...]:
     first = {person: min(ns[0] for (p, _), ns in found.items() if p == person) for person, _ in found}
     order = sorted(found, key=lambda k: (first[k[0]], found[k][0]))
     return tuple(Word(person, why, tuple(found[person, why])) for person, why in order)
-
-
-def ranges(numbers: Sequence[int]) -> str:
-    """Line numbers with runs drawn together: ``3, 5 to 8``."""
-    runs = []
-    for _, run in groupby(enumerate(numbers), key=lambda pair: pair[1] - pair[0]):
-        part = [n for _, n in run]
-        runs.append(str(part[0]) if len(part) == 1 else f"{part[0]} to {part[-1]}")
-    return ", ".join(runs)
