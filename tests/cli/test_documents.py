@@ -423,3 +423,20 @@ def test_a_review_looks_ahead_as_far_as_it_is_shown(
         vestry("review", files[2], *wrong, status=2)
     vestry("review", tmp_path / "7.bins.json", *files[1:], status=2)
     assert "only roots lead" in vestry.err
+
+
+def test_a_role_is_known_by_its_files_name(vestry: Verbs, tmp_path: Path) -> None:
+    """A name that is quoted in its file's would be no role, and a loop over two files would be told to nobody."""
+
+    def write(name: str, to: str) -> Path:
+        role = {"name": to, "keyids": [], "threshold": 1, "paths": ["*"], "terminating": False}
+        signed = {"_type": "targets", "spec_version": "1.0.31", "version": 1, "expires": "2030-01-01T00:00:00Z"}
+        signed |= {"targets": {}, "delegations": {"keys": {}, "roles": [role]}}
+        path = tmp_path / name
+        path.write_text(json.dumps({"signed": signed, "signatures": []}))
+        return path
+
+    above, below = write("3.a.json", to="b/\u00f6"), write("1.b%2F%C3%B6.json", to="a")
+    found = vestry.json("review", below, "--delegator", above, status=1)
+    assert found["role"] == "b/\u00f6"
+    assert "DELEGATION-LOOP" in {f["code"] for f in found["findings"]}

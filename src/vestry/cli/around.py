@@ -11,6 +11,7 @@ from pathlib import Path
 
 from vestry.cli.documents import read_for_review
 from vestry.errors import InputRejected
+from vestry.media.repository import role_in_name
 from vestry.metadata.document import Document
 from vestry.text import printable
 
@@ -56,8 +57,8 @@ def around(args: argparse.Namespace, older: Sequence[str]) -> Around:
 
 
 def role_of(path: Path) -> str:
-    """The role that a file of metadata is named after, as ``bins`` in ``3.bins.json``."""
-    return re.sub(r"^[0-9]+\.", "", path.name.removesuffix(".json"))
+    """The role that a file of metadata is named after, as ``bins`` in ``3.bins.json``; the whole name where none is."""
+    return role_in_name(path) or path.name
 
 
 def _day(text: str) -> datetime:

@@ -16,7 +16,8 @@ from vestry.cli.review import of_bundle
 from vestry.errors import InputRejected, NotTrusted
 from vestry.media import bundle, description
 from vestry.media.arrivals import bundle_folder
-from vestry.media.lineage import Beside, Given, Lineage, role_of, trace
+from vestry.media.lineage import Beside, Given, Lineage, trace
+from vestry.media.repository import role_in_name
 from vestry.metadata import intake
 from vestry.metadata.document import Document
 from vestry.metadata.keys import Key
@@ -104,7 +105,7 @@ def signed_document(path: Path) -> tuple[Given, Mapping[str, str]]:
     """
     folder, where = bundle_folder(path), printable(str(path), 200)
     if folder is None:
-        return Given(role_of(path), read_one(path), where), {}
+        return Given(role_in_name(path) or "", read_one(path), where), {}
     opened = bundle.open_bundle(folder)
     for held in opened.tallies():
         if not held.met:

@@ -33,12 +33,6 @@ class Given:
     where: str
 
 
-def role_of(path: Path) -> str:
-    """The role that a file is called by; empty where its name gives none."""
-    match = _NAME.fullmatch(path.name)
-    return unquote(match["role"]) if match else ""
-
-
 @dataclass(frozen=True)
 class Link:
     """A role above the one in question, and its document."""
