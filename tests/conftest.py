@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
 
+from vestry.cli import arguments, dispatch
 from vestry.machine import isolation
 from vestry.tokens.software import SoftwareSource
 
@@ -25,6 +27,14 @@ def _pins_cost_little() -> Iterator[None]:
     itself keep what a PIN really costs."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(SoftwareSource.__init__.__kwdefaults__, "scrypt_n", 16)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _arguments_are_known_once() -> Iterator[None]:
+    """The program parses one line; within this process hundreds are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dispatch, "parser", functools.cache(arguments.parser))
         yield
 
 

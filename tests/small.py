@@ -19,10 +19,9 @@ def script_text(
     )
     made = ""
     for n in HOLDERS:
-        made += (
-            f'[[keys]]\nname = "{n.lower()}-root"\nholder = "{n}"\ntoken = "{n.lower()}"\nroles = ["root"]\n'
-            f'scheme = "{scheme}"\n{keys.get(n, "")}\n'
-        )
+        own = keys.get(n, "")
+        own = own if "scheme = " in own else f'scheme = "{scheme}"\n{own}'
+        made += f'[[keys]]\nname = "{n.lower()}-root"\nholder = "{n}"\ntoken = "{n.lower()}"\nroles = ["root"]\n{own}\n'
     for n in HOLDERS[:2]:
         for role in ("targets", "bins"):
             made += (

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any, get_args
 
@@ -18,6 +15,7 @@ from vestry.ceremony import events as e
 from vestry.ceremony import replay as verdicts
 from vestry.ceremony.account import summary
 from vestry.ceremony.replay import compare_files, replay
+from vestry.cli.main import main
 from vestry.errors import NotTrusted
 
 
@@ -147,27 +145,27 @@ def test_changed_outputs_are_found(ceremony: Path, tmp_path: Path) -> None:
     assert any(f.why == "is missing" for f in compare_files(state, copy))
 
 
-def vestry(*args: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "vestry", *args], capture_output=True, text=True, check=False, env=os.environ.copy()
-    )
-
-
-def test_the_verb_says_the_same_in_json_and_plain(ceremony: Path, tmp_path: Path) -> None:
+def test_the_verb_says_the_same_in_json_and_plain(
+    ceremony: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """What a script reads and what an auditor reads must agree, status included."""
-    ran = vestry("replay", str(ceremony / "transcript.jsonl"), "--json")
-    assert ran.returncode == 0, ran.stderr
-    result = json.loads(ran.stdout)
+
+    def said(*args: str) -> tuple[int, str]:
+        return main(["replay", *args]), capsys.readouterr().out
+
+    status, text = said(str(ceremony / "transcript.jsonl"), "--json")
+    assert status == 0
+    result = json.loads(text)
     assert result["ok"]
     assert set(result["events"][0]) >= {"n", "event", "verdict", "why"}
     assert {v["verdict"] for v in result["events"]} == {"recomputed", "witnessed"}
-    plain = vestry("replay", str(ceremony), "--plain")
-    assert plain.returncode == 0
-    assert result["head"] in plain.stdout
+    status, text = said(str(ceremony), "--plain")
+    assert status == 0
+    assert result["head"] in text
     (tmp_path / "t.jsonl").write_bytes(forged(ceremony, "signature_added", set_with("sig", "00" * 70)))
-    assert vestry("replay", str(tmp_path / "t.jsonl"), "--json").returncode == 1
+    assert said(str(tmp_path / "t.jsonl"), "--json")[0] == 1
     (tmp_path / "cut.jsonl").write_bytes((ceremony / "transcript.jsonl").read_bytes()[:-3000])
-    cut = json.loads(vestry("replay", str(tmp_path / "cut.jsonl"), "--json").stdout)
+    cut = json.loads(said(str(tmp_path / "cut.jsonl"), "--json")[1])
     assert not cut["complete"]
 
 
