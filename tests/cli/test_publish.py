@@ -120,7 +120,7 @@ def test_two_ends_of_one_ceremony_have_two_heads(
     for raw in (b"".join(lines), b"".join([*lines, other]), b"".join([*lines, chain.withhold(other)])):
         (tmp_path / "t.jsonl").write_bytes(raw)
         assert main(["replay", str(tmp_path / "t.jsonl"), "--plain"]) == 0
-        [head] = [x for x in capsys.readouterr().out.splitlines() if x.startswith("The head in words")]
+        [head] = [x for x in capsys.readouterr().out.splitlines() if x.startswith("In words: ")]
         told.add(head)
     assert len(told) == 3 - 1, "what is withheld keeps its head, and only it"
 

@@ -47,7 +47,7 @@ async def test_one_steps_through_all_of_it(steps: list[ReplayStep], size: tuple[
             await pilot.pause()
             assert_whole(app)
             screen = text_of(app)
-            assert f"Line {number} of 0 to {len(steps) - 1}: {step.verdict}" in screen
+            assert f"Line {number} of {len(steps) - 1}: {step.verdict}" in screen
             assert step.recorded.at.replace("T", " ").replace("Z", " UTC") in screen
         await pilot.press("home", "right", "right", "left")
         await pilot.pause()
@@ -108,6 +108,7 @@ async def test_one_jumps_to_steps_and_people_both_ways(steps: list[ReplayStep]) 
     app = ReplayApp(steps, glyphs=FULL)
     async with app.run_test(size=(80, 24)) as pilot:
         people = [step.recorded.by for step in steps]
+        script = steps[-1].state.script
         await pilot.press("p")
         assert people[app.at] != people[0]
         first = app.at
@@ -124,9 +125,9 @@ async def test_one_jumps_to_steps_and_people_both_ways(steps: list[ReplayStep]) 
         while not seen or app.at != seen[-1]:
             seen.append(app.at)
             await pilot.press("s")
-        script = steps[-1].state.script if steps[-1].state else None
-        assert script is not None
-        assert len(seen) >= len(script.steps)
+            await pilot.pause()
+            assert f"Step: {script.steps[min(len(seen), len(script.steps) - 1)].title}" in text_of(app)
+        assert len(seen) == len(script.steps)
         await pilot.press("S")
         assert app.at == seen[-2]
         await pilot.press("f")

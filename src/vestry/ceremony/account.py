@@ -58,7 +58,7 @@ class Account:
             self._apart += [{"n": step.recorded.n, "text": text}] if len(self._apart) < _NAMED else []
         if step.verdict == "failed":
             self._failed += [step.recorded.n] if len(self._failed) < _NAMED else []
-        elif isinstance(event, e.Sealed):
+        if isinstance(event, e.Sealed):
             person, reason = str(printable(event.person)), str(printable(event.reason))
             said = {"person": person, "agree": event.agree, "reason": reason}
             self._seals.append({"where": f"line {step.recorded.n}", **said, "verdict": step.verdict, "why": step.why})
@@ -82,7 +82,7 @@ class Account:
             "head": self.last.recorded.head if self.last is not None else "",
             "complete": None if gaps else whole,
             "rehearsal": state.script.rehearsal if state is not None else None if gaps else False,
-            "sealed": {x["person"]: x["agree"] for x in self._seals},
+            "sealed": {x["person"]: x["agree"] for x in self._seals if x["verdict"] != "failed"},
             "skipped": {i + 1: printable(x.reason) for i, x in sorted(state.skipped.items())} if state else {},
             "clock": [{"n": f.n, "code": f.code, "text": f.text} for f in state.clock] if state else [],
             "clock_open": _clock_open(state),
@@ -141,21 +141,19 @@ def statement(result: Mapping[str, Any]) -> list[str]:
     counts = result["counts"]
     events, failed = sum(counts.values()), [str(n) for n in result["failed"]]
     kind = {True: "a rehearsal", False: "a ceremony", None: "a ceremony or a rehearsal"}[result["rehearsal"]]
-    if counts["withheld"]:
-        lines = [f"This published copy of {kind}, with the head {result['head']}, has {events:,} lines:"]
-        more = f", {counts['withheld']:,} withheld, and {counts['unknown']:,} that can't be recomputed without those"
-    else:
-        end = "complete" if result["complete"] else "not complete"
-        lines = [f"The transcript of {kind}, {end}, with the head {result['head']}, has {events:,} events:"]
-        more = ""
     told = f"{counts['recomputed']:,} recomputed, {counts['witnessed']:,} witnessed, {counts['failed']:,} failed"
-    lines += [f"{told}{more}."]
-    lines += [f"The head in words, to compare with the paper of the day: {' '.join(words(result['head']))}."]
     if counts["withheld"]:
-        lines += [
+        told += f", {counts['withheld']:,} withheld, and {counts['unknown']:,} that can't be recomputed without those"
+        lines = [
+            f"This published copy of {kind} has {events:,} lines: {told}.",
             f"Withheld: line {result['withheld']}. {MAY_BE}",
             "Whether the ceremony came to its end is not known.",
         ]
+    else:
+        end = "complete" if result["complete"] else "not complete"
+        lines = [f"The transcript of {kind}, {end}, has {events:,} events: {told}."]
+    lines.append(f"Its head, to compare with the paper of the day: {result['head']}")
+    lines.append(f"In words: {' '.join(words(result['head']))}")
     if failed:
         more = f" and {counts['failed'] - len(failed):,} more" if counts["failed"] > len(failed) else ""
         lines.append(f"Failed: line {', '.join(failed)}{more}.")
@@ -180,7 +178,8 @@ def statement(result: Mapping[str, Any]) -> list[str]:
 
 def _told(seal: Mapping[str, Any]) -> str:
     if seal["verdict"] == "failed":
-        return f"The seal {printable(seal['where'], 100)} does not hold: {printable(seal['why'], 200)}."
+        whose = f" of {printable(seal['person'], 60)}" if "person" in seal else ""
+        return f"The seal{whose}, {printable(seal['where'], 100)}, does not hold: {printable(seal['why'], 200)}."
     says = "agrees" if seal["agree"] else f"does NOT agree: {printable(seal['reason'], 200)}"
     # In the ceremony, the line's verdict is told with the others; a seal from elsewhere stands for itself.
     aside = "" if seal["verdict"] == "recomputed" and seal["where"].startswith("line") else f" ({seal['why']})"

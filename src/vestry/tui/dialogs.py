@@ -160,7 +160,7 @@ def outcome_dialog(lines: Sequence[str], glyphs: Glyphs) -> Dialog:
     """What a replay comes to: a statement, sentence by sentence."""
 
     def text(width: int) -> list[Line]:
-        return [row for sentence in lines for row in paragraph(sentence, width)]
+        return [row for said in lines for row in paragraph(said.strip(), width, indent=2 if said[:1] == " " else 0)]
 
     return Dialog(text, dict.fromkeys(("escape", "o", "q"), "back"), [key("Esc", "back")], glyphs)
 

@@ -58,7 +58,8 @@ class ReplayApp(QuietApp[None]):
         super().__init__()
         self._steps, self._glyphs, self._outcome = steps, glyphs, outcome
         self._failed = [i for i, step in enumerate(steps) if step.verdict == "failed"]
-        self._stages = [step.state and agenda.position(step.state) for step in steps]
+        # The step of the script that is at hand before each line: it was written in that one.
+        self._stages = [0, *(None if step.state is None else agenda.position(step.state) for step in steps)]
         self._frames: dict[int, Outlook] = {}
         self.at = 0
 
@@ -105,8 +106,8 @@ class ReplayApp(QuietApp[None]):
             self.exit()
 
     def jump(self, to: Literal["failure", "step", "other", "same"], *, back: bool) -> None:
-        """Go to the next line, or back to the last, that failed, that begins another step of the script, or that is by
-        somebody else or by the same person; stay where there is none.
+        """Go to the next line, or back to the last, that failed, that is the first in a step of the script, or that is
+        by somebody else or by the same person; stay where there is none.
         """
         person = self._steps[self.at].recorded.by
         span = range(self.at - 1, -1, -1) if back else range(self.at + 1, len(self._steps))
@@ -147,7 +148,15 @@ class ReplayApp(QuietApp[None]):
         return rail_lines(self._frame().rail, width, self._glyphs)[0]
 
     def _event(self, width: int) -> list[Line]:
-        return event_lines(self._steps[self.at], len(self._steps), width) if self._steps else []
+        return event_lines(self._steps[self.at], len(self._steps), width, self._during()) if self._steps else []
+
+    def _during(self) -> str:
+        """The step of the script in which the line was written."""
+        state, place = self._steps[max(0, self.at - 1)].state, self._stages[self.at]
+        if state is None or place is None:
+            return ""
+        steps = state.script.steps
+        return steps[place].title if place < len(steps) else "after the last step"
 
     def _keys(self, width: int) -> list[Line]:
         failed = len(self._failed)
@@ -169,13 +178,14 @@ def _unfolded(step: ReplayStep) -> str:
     return "The script is withheld" if step.verdict in ("withheld", "unknown") else "This line can't be folded"
 
 
-def event_lines(step: ReplayStep, of: int, width: int) -> list[Line]:
+def event_lines(step: ReplayStep, of: int, width: int, during: str = "") -> list[Line]:
     """An event: its place, verdict and reason, what it is, its values, and the head after it."""
     recorded = step.recorded
     name = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(recorded.event).__name__).capitalize()
     about = (type(recorded.event).__doc__ or "").split("\n\n")[0].replace("`", "")
     rows: list[Line] = [
-        (Span(f"Line {recorded.n} of 0 to {of - 1}: ", "strong"), Span(step.verdict, _TONES[step.verdict])),
+        (Span(f"Line {recorded.n} of {of - 1}: ", "strong"), Span(step.verdict, _TONES[step.verdict])),
+        *(paragraph(f"Step: {printable(during)}", width) if during else ()),
         *paragraph(step.why, width, "bad" if step.verdict == "failed" else "plain"),
         BLANK,
         *paragraph(f"{name}, by {printable(recorded.by)}" if recorded.by else name, width, "accent"),
