@@ -444,7 +444,7 @@ def test_a_proof_is_held_against_the_time_of_its_event(
     with pytest.raises(Stopped):
         conductor.conduct(made, inputs, tmp_path / "c", people)
     events = [
-        replace(r, at=r.at.replace(r.at[:4], "2999")) if isinstance(r.event, e.KeyGenerated) else r
+        r._replace(at=r.at.replace(r.at[:4], "2999")) if isinstance(r.event, e.KeyGenerated) else r
         for r in transcript.read(tmp_path / "c" / "transcript.jsonl")
     ]
     failed = [step for step in replay.replay(events) if step.verdict == "failed"]
