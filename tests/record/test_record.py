@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,12 @@ from vestry.ceremony import events as e
 from vestry.ceremony.account import ranges, summary
 from vestry.ceremony.drafts import ceremony_key
 from vestry.ceremony.replay import compare_files, replay
-from vestry.ceremony.script import Script
+from vestry.ceremony.script import Person, Script
+from vestry.record import story
 from vestry.record.prompts import foretell
 from vestry.record.protocol import protocol
 from vestry.record.record import record
-from vestry.record.story import reviews
+from vestry.record.story import initials, reviews
 from vestry.text import group_hex, printable, words
 
 STRICT = """
@@ -114,10 +116,14 @@ def test_all_facts_are_there(plain: Path) -> None:
     exported = next(x.recorded.event for x in lines if isinstance(x.recorded.event, e.Exported))
     for name, digest in exported.files.items():
         assert f"{name}{hexed(digest)}" in said
+    short = initials(lines, state)
+    assert len({*short.values()}) == len(short)
     for person in state.script.people:
-        assert f"{person.name}{person.office}" in said
+        assert f"{person.name}{short[person.name]}{person.office}" in said
     for number, step in enumerate(state.script.steps, 1):
         assert f"{number}{step.title}" in said
+    done = {line.recorded.by: None for line in story.by_step(lines)[2]}
+    assert ", ".join(short[name] for name in done) in said
     for line in lines:
         r = line.recorded
         assert f"{r.n}{r.at}{r.by}" in said
@@ -295,6 +301,14 @@ def test_the_same_transcript_gives_the_same_bytes(troubled: Path) -> None:
     """Two auditors must be able to compare their records."""
     once = page_of(troubled / "transcript.jsonl", troubled)
     assert page_of(troubled / "transcript.jsonl", troubled) == once
+
+
+def test_initials_tell_people_apart(plain: Path) -> None:
+    """Two people with the same letters would sign for each other on paper."""
+    state = list(replay(transcript.read(plain / "transcript.jsonl")))[-1].state
+    people = [Person(name, "holder") for name in ("Ada Bell", "Abe Burr", "ada bell", "\u05d0", "\u05d1", "Cy")]
+    named = replace(state, script=replace(state.script, people=tuple(people)))
+    assert [*initials((), named).values()] == ["AB1", "AB2", "AB3", "?1", "?2", "C"]
 
 
 def test_runs_of_lines_are_drawn_together() -> None:

@@ -148,25 +148,27 @@ def _people(lines: Sequence[ReplayStep], state: State) -> Html:
     for line in (x for x in lines if x.verdict != "withheld"):
         acted.setdefault(line.recorded.by, []).append(line.recorded.at)
     rows = []
+    short = story.initials(lines, state)
     known = [(p.name, p.office) for p in state.script.people]
     for name, office in [*known, *((n, "not in the script") for n in acted if n not in dict(known))]:
         times = acted.get(name, [])
         span = [text(f"{count(len(times), 'event')}, "), *_span(times)] if times else [text("no event")]
         sealed = state.seals.get(name)
         seal = "" if sealed is None else "agrees" if sealed.agree else "does not agree"
-        rows.append((word(name), word(office), word(gathered.get(name, "not said")), join(span), word(seal)))
-    return table(("Name", "Office", "Here at", "Acted", "Seal"), rows)
+        here = word(gathered.get(name, "not said"))
+        rows.append((word(name), word(short[name]), word(office), here, join(span), word(seal)))
+    return table(("Name", "Initials", "Office", "Here at", "Acted", "Seal"), rows)
 
 
 def _steps(lines: Sequence[ReplayStep], state: State) -> Iterator[Html]:
-    found = story.by_step(lines)
+    found, short = story.by_step(lines), story.initials(lines, state)
     rows = []
     here = agenda.position(state)
     for index, step in enumerate(state.script.steps):
         events = found.get(index, ())
         times = [x.recorded.at for x in events]
         when = join(_span(times)) if times else text("never")
-        who = ", ".join(dict.fromkeys(x.recorded.by for x in events)) or "nobody"
+        who = ", ".join(dict.fromkeys(short[x.recorded.by] for x in events)) or "nobody"
         status = (
             "skipped"
             if index in state.skipped
@@ -178,7 +180,7 @@ def _steps(lines: Sequence[ReplayStep], state: State) -> Iterator[Html]:
         )
         numbers = ranges([x.recorded.n for x in events]) or "none"
         rows.append((word(index + 1), text(step.title), when, text(who), word(numbers), word(status)))
-    yield table(("No.", "Step", "From, to (UTC)", "Who acted", "Lines", "Status"), rows)
+    yield table(("No.", "Step", "From, to (UTC)", "Initials", "Lines", "Status"), rows)
     for index, step in enumerate(state.script.steps):
         for line in found.get(index, ()):
             yield _written(line.recorded, f"Step {index + 1}, {step.title}")

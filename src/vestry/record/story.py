@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -114,6 +115,17 @@ def _next(after: Iterable[ReplayStep]) -> Safe:
         if not isinstance(line.recorded.event, e.TroubleMet | e.Resumed):
             return printable(f"next, line {line.recorded.n}: {told(line.recorded)}")
     return printable("nothing was recorded after it")
+
+
+def initials(lines: Iterable[ReplayStep], state: State) -> dict[str, str]:
+    """Letters that stand for each person of the script, and for whoever else is said to have acted: of the words of the
+    name, numbered where two have the same."""
+    names = dict.fromkeys([*(p.name for p in state.script.people), *(x.recorded.by for x in lines)])
+    letters = {name: "".join(w[0] for w in re.findall(r"[A-Za-z0-9]+", name)[:3]).upper() or "?" for name in names}
+    alike: dict[str, list[str]] = {}
+    for name, short in letters.items():
+        alike.setdefault(short, []).append(name)
+    return {n: s if len(alike[s]) == 1 else f"{s}{alike[s].index(n) + 1}" for n, s in letters.items()}
 
 
 def words_of(lines: Iterable[ReplayStep]) -> tuple[Word, ...]:
