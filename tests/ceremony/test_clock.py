@@ -180,7 +180,7 @@ def test_a_monotonic_clock_that_runs_backwards_was_made_up(tmp_path: Path, peopl
     """No machine's does: whoever writes lines by hand is found by it."""
     conduct(tmp_path / "r", people, FixedClock(NINE, timedelta(seconds=1)))
     lines = list(transcript.read(tmp_path / "r" / "transcript.jsonl"))
-    lines[3] = replace(lines[3], mono=0)
+    lines[3] = lines[3]._replace(mono=0)
     assert [s.recorded.n for s in replay.replay(lines) if "monotonic" in s.why and s.verdict == "failed"] == [3]
 
 

@@ -82,6 +82,17 @@ async def test_the_first_failure_is_one_key_away(steps: list[ReplayStep]) -> Non
         assert_whole(app)
 
 
+async def test_of_a_copy_that_withholds_something_nobody_says_that_none_failed(steps: list[ReplayStep]) -> None:
+    """What is withheld may be just the failure."""
+    copy = [s if n else s._replace(verdict="withheld", why="not shown") for n, s in enumerate(steps)]
+    app = ReplayApp(copy, glyphs=FULL)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        assert "1 withheld" in text_of(app)
+        assert "none failed" not in text_of(app)
+        assert_whole(app)
+
+
 @pytest.mark.parametrize("steps_", [[]])
 async def test_an_empty_transcript_is_no_fault(steps_: list[ReplayStep]) -> None:
     """Without it a file with nothing in it would end in an error of the program."""

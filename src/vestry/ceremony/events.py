@@ -408,7 +408,9 @@ class ClockAnswered:
 
 @dataclass(frozen=True)
 class Withheld:
-    """Whoever published this copy withholds what happened here. No line is ever written with it: see `chain`."""
+    """Whoever published this copy withholds what happened here.
+
+    No line is ever written with it: see `chain`."""
 
 
 Event = (

@@ -106,7 +106,9 @@ def continued(last: ReplayStep | None, records: Iterable[e.Recorded], *, now: st
             yield ReplayStep(recorded, "failed", lost, None)
         elif isinstance(recorded.event, e.Withheld):
             state = evolve(state, recorded) if state is not None else None
-            yield ReplayStep(recorded, "withheld", "not shown in this copy; its place in the chain holds", state)
+            yield ReplayStep(
+                recorded, "withheld", "not shown in this copy, whatever it is; its place in the chain holds", state
+            )
             before = None
         elif state.withheld if state is not None else alone.gaps:
             verdict, why, state = _judge_published(state, recorded, before, alone, now)

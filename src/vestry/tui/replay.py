@@ -33,7 +33,7 @@ _TONES: Mapping[str, Tone] = {
 _HELP = Help(
     "recomputed: made again here from other lines, and found equal. witnessed: it rests on the word of people or of a "
     "device. failed: it would have been refused, or its value is another. In a published copy, withheld: it is not "
-    "shown; unknown: it can't be recomputed without what is withheld.",
+    "shown, and may be a failure; unknown: it can't be recomputed without what is withheld.",
     "The number of the line, its verdict, and why.",
     (
         "f goes to the next line that failed; whatever follows it was built upon it. s goes to the next step of the "
@@ -58,6 +58,7 @@ class ReplayApp(QuietApp[None]):
         super().__init__()
         self._steps, self._glyphs, self._outcome = steps, glyphs, outcome
         self._failed = [i for i, step in enumerate(steps) if step.verdict == "failed"]
+        self._withheld = sum(step.verdict == "withheld" for step in steps)
         # The step of the script that is at hand before each line: it was written in that one.
         self._stages = [0, *(None if step.state is None else agenda.position(step.state) for step in steps)]
         self._frames: dict[int, Outlook] = {}
@@ -161,6 +162,9 @@ class ReplayApp(QuietApp[None]):
     def _keys(self, width: int) -> list[Line]:
         failed = len(self._failed)
         count: Line = (Span(f"{failed} failed", "bad"),) if failed else (Span("none failed", "good"),)
+        if self._withheld:  # which may be failures
+            told = Span(f"{self._withheld} withheld", "accent")
+            count = (*count, Span(", "), told) if failed else (told,)
         first = [key("f", "failure")] if failed else []
         steps = [
             key("Right", "next"),
