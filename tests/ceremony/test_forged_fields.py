@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-from people import People
 
-from vestry.ceremony import chain, codec, conductor, rehearsal, transcript
+from vestry.ceremony import chain, codec, transcript
 from vestry.ceremony import events as e
 from vestry.ceremony import script as s
 from vestry.ceremony.replay import ReplayStep, continued, replay
@@ -18,6 +18,7 @@ from vestry.ceremony.transcript import _Scan
 from vestry.errors import VestryError
 from vestry.tokens.uri import KeyUri
 
+KEPT = Path(__file__).parents[1] / "transcripts" / "v1" / "complete" / "transcript.jsonl"
 AT, MONO, HEAD = "2026-11-28T09:00:00Z", 10**12, "11" * 32
 TWO = ("Walter", "Alice")
 
@@ -70,12 +71,9 @@ class Scene:
 
 
 @pytest.fixture(scope="module")
-def scenes(tmp_path_factory: pytest.TempPathFactory) -> Mapping[type, Scene]:
-    """One of each kind: from a rehearsal, or made by hand in the middle of it."""
-    folder = tmp_path_factory.mktemp("forged") / "r"
-    script, inputs = rehearsal.prepare(folder, holders=2, threshold=2)
-    conductor.conduct(script, inputs, folder, People())
-    steps = list(replay(transcript.read(folder / "transcript.jsonl")))
+def scenes() -> Mapping[type, Scene]:
+    """One of each kind: from a kept transcript, or made by hand in the middle of it."""
+    steps = list(replay(transcript.read(KEPT)))
     found: dict[type, Scene] = {}
     for before, step in zip([None, *steps], steps, strict=False):
         state = before.state if before is not None else None
