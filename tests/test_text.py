@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vestry.text import group_hex, printable, words
+from vestry.text import group_hex, printable, printable_again, words
 from vestry.words import EVEN, ODD
 
 _ESCAPED = re.compile(r"\\\\|\\u\{([0-9a-f]+)\}")
@@ -56,6 +56,13 @@ def test_a_limit_holds_and_cuts_no_escape(text: str, limit: int) -> None:
         assert shown.endswith("...")
         assert whole.startswith(printable(restored(shown[:-3])))
         assert len(whole) > limit
+
+
+def test_what_was_escaped_is_not_escaped_again_and_what_was_not_is() -> None:
+    """An event's text was made printable when it was recorded, unless a forger wrote it."""
+    assert printable_again(printable("a\u202eb\\")) == printable("a\u202eb\\")
+    assert printable_again("a\u202eb\\") == printable("a\u202eb\\")
+    assert printable_again("abcdef", 5) == "ab..."
 
 
 def test_the_published_example_in_words() -> None:

@@ -31,6 +31,14 @@ def printable(text: str, limit: int | None = None) -> Safe:
     return Safe("".join(pieces[:fitting]) + "...")
 
 
+def printable_again(text: str, limit: int | None = None) -> Safe:
+    """The same for what says that it passed `printable` before: its backslashes are not doubled again. It is looked at
+    once more, since a forged transcript may say anything."""
+    if not (text.isascii() and text.isprintable()):
+        return printable(text, limit)
+    return Safe(text if limit is None or len(text) <= limit else f"{text[: limit - 3]}...")
+
+
 def _visible(character: str) -> str:
     if character == "\\":
         return "\\\\"

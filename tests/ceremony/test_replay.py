@@ -13,7 +13,7 @@ from people import People
 from vestry.ceremony import chain, codec, conductor, rehearsal, transcript
 from vestry.ceremony import events as e
 from vestry.ceremony import replay as verdicts
-from vestry.ceremony.account import summary
+from vestry.ceremony.account import statement, summary
 from vestry.ceremony.replay import compare_files, replay
 from vestry.cli.main import main
 from vestry.errors import NotTrusted
@@ -178,6 +178,24 @@ def test_a_forged_transcript_is_not_gone_on_with(ceremony: Path, tmp_path: Path)
     with pytest.raises(NotTrusted) as caught:
         conductor.conduct(script, inputs, folder, People())
     assert caught.value.code == "E-TRANSCRIPT-FORGED"
+
+
+@pytest.mark.parametrize(
+    ("event", "told"),
+    [
+        (e.ExceptionNoted(1, "x"), "an exception was noted: x"),
+        (e.StepSkipped(1, "x", ()), "step 2 was skipped: x"),
+        (e.StepRepeated(1, "x", (), (), ()), "step 2 was done again: x"),
+        (e.ReviewRead("root", "", 0, (), {}, {}, {"STOP y": ("A", "B")}), "the stop STOP y was overruled by A, B"),
+        (e.PreflightTaken(1, {}, {"swap": "x"}), "the check swap was waived: x"),
+        (e.KeyKept("k", "", "x"), "key k was not destroyed: x"),
+    ],
+)
+def test_what_left_the_script_is_quoted(event: e.Event, told: str) -> None:
+    """A summary that counts verdicts alone would hide an overruled stop among what was recomputed."""
+    recorded = e.Recorded(7, "2026-11-28T09:00:00Z", 0, "Olivia", event, "00" * 32)
+    result = summary([verdicts.ReplayStep(recorded, "witnessed", "why", None)], ())
+    assert f"Line 7: {told}." in statement(result)
 
 
 def test_every_kind_of_event_has_a_verdict() -> None:

@@ -95,7 +95,9 @@ def test_what_is_withheld_may_be_a_failure_and_replay_says_so(
     """Whoever publishes may keep back just what speaks against them: a seal that does not agree, an exception."""
     assert main(["replay", str(troubled), "--plain"]) == 0
     whole = capsys.readouterr().out
-    assert "an exception was noted" in whole
+    assert "an exception was noted: A fire alarm" in whole
+    assert "\\u{202e}gnihton" in whole
+    assert "\\\\u" not in whole
     for kind, gone in (("exception_noted", "an exception was noted"), ("sealed", "sealed it and")):
         assert gone in whole
         published(troubled, tmp_path / kind, capsys, "--withhold-kind", kind)

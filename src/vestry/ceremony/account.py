@@ -11,7 +11,7 @@ from vestry.ceremony import events as e
 from vestry.ceremony.late import FOLDER, LateSeal
 from vestry.ceremony.replay import FileVerdict, ReplayStep, Verdict
 from vestry.ceremony.state import State
-from vestry.text import printable, words
+from vestry.text import printable, printable_again, words
 
 MAY_BE = (
     "What is withheld is not known: it may be a failure, an exception, a stop that was overruled, or a seal that does "
@@ -59,7 +59,7 @@ class Account:
         if step.verdict == "failed":
             self._failed += [step.recorded.n] if len(self._failed) < _NAMED else []
         if isinstance(event, e.Sealed):
-            person, reason = str(printable(event.person)), str(printable(event.reason))
+            person, reason = str(printable(event.person)), str(printable_again(event.reason))
             said = {"person": person, "agree": event.agree, "reason": reason}
             self._seals.append({"where": f"line {step.recorded.n}", **said, "verdict": step.verdict, "why": step.why})
         if step.verdict == "witnessed":
@@ -83,7 +83,7 @@ class Account:
             "complete": None if gaps else whole,
             "rehearsal": state.script.rehearsal if state is not None else None if gaps else False,
             "sealed": {x["person"]: x["agree"] for x in self._seals if x["verdict"] != "failed"},
-            "skipped": {i + 1: printable(x.reason) for i, x in sorted(state.skipped.items())} if state else {},
+            "skipped": {i + 1: printable_again(x.reason) for i, x in sorted(state.skipped.items())} if state else {},
             "clock": [{"n": f.n, "code": f.code, "text": f.text} for f in state.clock] if state else [],
             "clock_open": _clock_open(state),
             "counts": dict(self._counts),
@@ -114,18 +114,18 @@ def summary(
 def apart(event: e.Event) -> Iterator[str]:
     """What in an event leaves the script, or what it asks for; printable."""
     if isinstance(event, e.ExceptionNoted):
-        yield f"an exception was noted: {printable(event.text, 200)}"
+        yield f"an exception was noted: {printable_again(event.text, 200)}"
     elif isinstance(event, e.StepSkipped | e.StepRepeated):
         did = "skipped" if isinstance(event, e.StepSkipped) else "done again"
-        yield f"step {event.step + 1} was {did}: {printable(event.reason, 200)}"
+        yield f"step {event.step + 1} was {did}: {printable_again(event.reason, 200)}"
     elif isinstance(event, e.ReviewRead):
         for name, people in event.overruled.items():
-            yield f"the stop {printable(name, 200)} was overruled by {printable(', '.join(people), 200)}"
+            yield f"the stop {printable_again(name, 200)} was overruled by {printable_again(', '.join(people), 200)}"
     elif isinstance(event, e.PreflightTaken):
         for name, reason in event.waived.items():
-            yield f"the check {printable(name, 40)} was waived: {printable(reason, 200)}"
+            yield f"the check {printable_again(name, 40)} was waived: {printable_again(reason, 200)}"
     elif isinstance(event, e.KeyKept):
-        yield f"key {printable(event.key, 80)} was not destroyed: {printable(event.reason, 200)}"
+        yield f"key {printable_again(event.key, 80)} was not destroyed: {printable_again(event.reason, 200)}"
 
 
 def ranges(numbers: Sequence[int], most: int | None = None) -> str:
@@ -157,12 +157,12 @@ def statement(result: Mapping[str, Any]) -> list[str]:
     if failed:
         more = f" and {counts['failed'] - len(failed):,} more" if counts["failed"] > len(failed) else ""
         lines.append(f"Failed: line {', '.join(failed)}{more}.")
-    lines += [f"Line {found['n']}: {found['text']}." for found in result["apart"]]
+    lines += [_sentence(f"Line {found['n']}: {found['text']}") for found in result["apart"]]
     if left := result["apart_in_all"] - len(result["apart"]):
         lines.append(f"There are {left:,} more exceptions and the like.")
     lines += [f"The clock, line {found['n']}: {found['text']} [{found['code']}]." for found in result["clock"]]
     if result["clock_open"]:
-        lines.append(f"Nobody answered for it: {printable(result['clock_open'], 200)}.")
+        lines.append(_sentence(f"Nobody answered for it: {printable_again(result['clock_open'], 200)}"))
     files = [file["verdict"] == "recomputed" for file in result["files"]]
     if files:
         lines.append(f"{sum(files):,} of {len(files):,} files were made again from it, byte for byte.")
@@ -171,19 +171,24 @@ def statement(result: Mapping[str, Any]) -> list[str]:
     nobody = "It shows no seal; others may be withheld." if counts["withheld"] else "Nobody sealed it."
     lines += [_told(x) for x in result["seals"]] or [nobody]
     for person, rests in result["word"].items():
-        lines.append(f"On the word of {printable(person, 60)}:")
+        lines.append(f"On the word of {printable_again(person, 60)}:")
         lines += [f"  {why}{f' ({count:,} times)' if count > 1 else ''}" for why, count in rests.items()]
     return lines
 
 
 def _told(seal: Mapping[str, Any]) -> str:
     if seal["verdict"] == "failed":
-        whose = f" of {printable(seal['person'], 60)}" if "person" in seal else ""
-        return f"The seal{whose}, {printable(seal['where'], 100)}, does not hold: {printable(seal['why'], 200)}."
-    says = "agrees" if seal["agree"] else f"does NOT agree: {printable(seal['reason'], 200)}"
+        whose = f" of {printable_again(seal['person'], 60)}" if "person" in seal else ""
+        where, why = printable_again(seal["where"], 100), printable_again(seal["why"], 200)
+        return _sentence(f"The seal{whose}, {where}, does not hold: {why}")
+    says = "agrees" if seal["agree"] else f"does NOT agree: {printable_again(seal['reason'], 200)}"
     # In the ceremony, the line's verdict is told with the others; a seal from elsewhere stands for itself.
     aside = "" if seal["verdict"] == "recomputed" and seal["where"].startswith("line") else f" ({seal['why']})"
-    return f"{printable(seal['person'], 60)} sealed it and {says}{aside}."
+    return _sentence(f"{printable_again(seal['person'], 60)} sealed it and {says}{aside}")
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith(".") else f"{text}."
 
 
 def _clock_open(state: State | None) -> str:

@@ -15,7 +15,7 @@ from typing import NewType
 
 from vestry.record.review_page import qr_svg
 from vestry.record.style import CSS
-from vestry.text import group_hex, printable, words
+from vestry.text import group_hex, printable, printable_again, words
 
 Html = NewType("Html", str)
 
@@ -32,9 +32,8 @@ def text(value: object) -> Html:
 
 
 def shown(value: str) -> Html:
-    """The same for what says that it passed `printable` before: its backslashes are not doubled again. It is looked at
-    once more, since a forged transcript may say anything."""
-    return Html(html.escape(value, quote=True)) if value.isascii() and value.isprintable() else text(value)
+    """The same, by way of `printable_again`."""
+    return Html(html.escape(printable_again(value), quote=True))
 
 
 def word(value: object) -> Html:
