@@ -24,6 +24,7 @@ from vestry.ceremony.script import Script
 from vestry.errors import Stopped
 from vestry.metadata.keys import Key
 from vestry.tokens import process
+from vestry.tokens.messages import Frame
 from vestry.tokens.process import Pkcs11Source
 from vestry.tokens.token import Pin
 
@@ -169,6 +170,44 @@ def test_a_fault_is_one_message_and_the_ceremony_goes_on(
     assert told.startswith("The outcome of line" if unknown else "Nothing was signed")
     whole(folder, people)
     assert not (tmp_path / "fault").exists()
+
+
+@pytest.mark.parametrize(
+    ("act", "asked"),
+    [("initialise", "info"), ("generate", "certificates"), ("destroy", "keys")],
+)
+def test_what_was_done_did_not_fail_because_of_a_question_after_it(
+    tmp_path: Path,
+    people: People,
+    script: tuple[Script, dict[str, bytes]],
+    monkeypatch: pytest.MonkeyPatch,
+    act: str,
+    asked: str,
+) -> None:
+    """The module acts, answers, and dies at the next question. To call the act failed would leave a key that nothing
+    tells of and that its name's next one trips over, or have a key destroyed that is gone."""
+    text = f'{(tmp_path / "s.toml").read_text()}[[steps]]\ntitle = "destroy"\ndo = "destroy"\nroles = ["bins"]\n'
+    (tmp_path / "s.toml").write_text(text)
+    seen: list[str] = []
+
+    class Mortal(process.Child):
+        def exchange(self, request: Frame, deadline: float) -> Frame:
+            done = str(request.head["do"])
+            if done == {0: act, 1: asked}.get(len(seen)):
+                seen.append(done)
+                if done == asked:
+                    self.kill()
+            return super().exchange(request, deadline)
+
+    monkeypatch.setattr(process, "Child", Mortal)
+    people.answers = {"trouble": lambda _: "again" if len(people.troubles) == 1 else "stop"}
+    folder = tmp_path / "c"
+    conductor.conduct(*reading.load(tmp_path / "s.toml"), folder, people)
+    assert seen == [act, asked]
+    assert [err.code for err, _ in people.troubles] == ["E-MODULE-CRASHED"]
+    assert people.troubles[0][1].startswith("The outcome of line")
+    whole(folder, people)
+    assert not any(x.found.startswith("it failed") for x in recorded(folder, e.IntentAbandoned))
 
 
 def test_a_fault_and_a_stop_and_another_day(

@@ -161,10 +161,10 @@ def _destroy_one(room: Room, unlocked: Unlocked, name: str) -> None:
     try:
         with room.waiting(f"The token destroys key '{name}'", spec.token):
             unlocked.destroy(held)
-        left = keys_left(room, unlocked)
     except TokenTrouble as error:
         abandon(room, intent.n, error, spec.holder)
         raise
+    left = keys_left(room, unlocked)
     room.record(e.KeyDestroyed(intent.n, name, key.keyid, left), spec.holder)
     room.tell(f"Key '{name}' is destroyed; the token no longer lists it", good=True)
 

@@ -114,11 +114,11 @@ def _from_blank(room: Room, spec: TokenSpec, blank: Token) -> None:
         try:
             with room.waiting(f"The token '{spec.name}' is being erased", spec.name):
                 token = blank.initialise(spec.name, officer, pin)
-                fresh = token.info
         except TokenTrouble as error:
             abandon(room, intent.n, error, spec.holder)
             raise
         officer.wipe()
+        fresh = token.info
         with token.unlock(pin) as unlocked:
             _prove_reset(room, spec, intent.n, fresh, unlocked)
             pin.wipe()
@@ -205,10 +205,11 @@ def _make_key(room: Room, spec: KeySpec, token: Token, unlocked: Unlocked) -> No
     try:
         with room.waiting(f"The token makes key '{spec.name}'", spec.token):
             made = unlocked.generate(KeyKind(spec.scheme, spec.bits), spec.name)
-        keep(room, intent.n, spec, token, unlocked, made, found=False)
+        proved = _prove(room, spec, unlocked, made)
     except TokenTrouble as error:
         abandon(room, intent.n, error, spec.holder)
         raise
+    _note(room, intent.n, spec, token, made, proved, found=False)
 
 
 def fingerprint(key: TokenKey) -> str:
@@ -220,7 +221,20 @@ def keep(
     room: Room, intent: int, spec: KeySpec, token: Token, unlocked: Unlocked, made: TokenKey, *, found: bool
 ) -> None:
     """Have the token prove that it holds `made`, look at its maker's proof, and record the key as `spec`."""
-    key, challenge, proof = _prove(room, spec, unlocked, made)
+    _note(room, intent, spec, token, made, _prove(room, spec, unlocked, made), found=found)
+
+
+def _note(
+    room: Room,
+    intent: int,
+    spec: KeySpec,
+    token: Token,
+    made: TokenKey,
+    proved: tuple[Key, bytes, bytes],
+    *,
+    found: bool,
+) -> None:
+    key, challenge, proof = proved
     shown = evidence.gather(room, spec, token, key)
     event = e.KeyGenerated(
         intent,
@@ -288,7 +302,8 @@ def _challenge_length(room: Room, spec: KeySpec) -> int:
 
 
 def abandon(room: Room, intent: int, error: TokenTrouble, by: str) -> None:
-    """Close an intent whose failure is certain; one whose outcome is unknown stays open and is looked into."""
+    """Close an intent whose failure is certain; one whose outcome is unknown stays open and is looked into.
+    `error` is the act's own: what fails after a token acted says nothing of that, and leaves the intent open."""
     if not error.unknown and room.state.unanswered is not None and room.state.unanswered.n == intent:
         room.record(e.IntentAbandoned(intent, f"it failed: {printable(error.what)}"), by)
 
