@@ -6,13 +6,15 @@ the input that did it, made small. Not part of the test suite: it has no end of 
 
 from __future__ import annotations
 
+import copy
 import json
 import sys
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
@@ -25,6 +27,7 @@ from vestry.media.qr_transfer import Receiver
 from vestry.metadata import canonical, changes, document, drafting, intake, layout
 from vestry.metadata.keys import Key
 from vestry.metadata.review import review
+from vestry.metadata.review_text import render_lines
 from vestry.text import printable
 from vestry.tokens import attestation, private_keys, uri
 from vestry.tokens.messages import FrameError, read_frame
@@ -67,6 +70,73 @@ def mutated(given_seeds: list[bytes]) -> st.SearchStrategy[bytes]:
         return raw
 
     return st.builds(apply, st.sampled_from(given_seeds), st.lists(edit, max_size=5))
+
+
+ODD: list[Any] = [
+    None,
+    True,
+    0,
+    -1,
+    1 << 63,
+    "",
+    "root",
+    "\u202e",
+    "A" * 300,
+    "ed25519",
+    "MCowBQYDK2VwAyEA",
+    [],
+    {},
+    ["*"],
+]
+
+
+def rearranged(given_seeds: list[bytes]) -> st.SearchStrategy[bytes]:
+    """Two versions of a document, a line each: in the second, values stand in each other's places, or odd ones in
+    theirs, and members have other names. All of it is JSON, and much of it a document."""
+    whole = [value for value in map(_object, given_seeds) if {"signed", "payload"} & value.keys()]
+    place = st.floats(0, 1, exclude_max=True)
+    edits = st.lists(st.tuples(place, place | st.sampled_from(ODD), st.booleans()), min_size=1, max_size=4)
+
+    def apply(old: dict[str, Any], edits: list[tuple[float, Any, bool]]) -> bytes:
+        new = copy.deepcopy(old)
+        for at, source, rename in edits:
+            places = list(_places(new))
+            holder, name = places[int(at * len(places))]
+            there, which = places[int(source * len(places))] if isinstance(source, float) else ([source], 0)
+            value = copy.deepcopy(there[which])
+            if rename and isinstance(holder, dict) and isinstance(value, str):
+                holder[value] = holder.pop(name)
+            else:
+                holder[name] = value
+        return json.dumps(old).encode() + b"\n" + json.dumps(new).encode()
+
+    return st.builds(apply, st.sampled_from(whole), edits)
+
+
+def _object(raw: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(raw)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _places(value: Any) -> Iterator[tuple[Any, Any]]:
+    names = list(value) if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
+    for name in names:
+        yield value, name
+        yield from _places(value[name])
+
+
+def door_review(raw: bytes) -> None:
+    """Whatever stands in a document that reads, its review ends, loses nothing, and shows printable ASCII alone."""
+    old, new = (layout.read(part, where="fuzz") for part in raw.split(b"\n"))
+    for before in (old if old.type == new.type else None, None):
+        shown = review(new.type, new, old=before, now=NOW)
+        if new.type != "layout":
+            made = changes.apply(before.signed if before else None, shown.changes)
+            assert canonical.encode(made) == canonical.encode(new.signed)
+        assert all(text.isascii() and (text.isprintable() or not text) for text in render_lines(shown))
 
 
 def door_intake(raw: bytes) -> None:
@@ -173,11 +243,13 @@ def _run(door: Callable[[bytes], None], inputs: st.SearchStrategy[bytes], counts
 def main(arguments: list[str]) -> int:
     """Fuzz all doors in turn until the CPU time is used up."""
     limit = float(arguments[0]) if arguments else 600.0
-    inputs = mutated(seeds())
-    counts = dict.fromkeys((d.__name__ for d in DOORS), 0)
+    found = seeds()
+    bytes_, values = mutated(found), rearranged(found)
+    doors = [*((door, bytes_) for door in DOORS), (door_review, values)]
+    counts = dict.fromkeys((door.__name__ for door, _ in doors), 0)
     batch = 0
     while time.process_time() < limit:
-        for door in DOORS:
+        for door, inputs in doors:
             batch += 1
             seed(batch)(_run(door, inputs, counts))()
     told = ", ".join(f"{name.removeprefix('door_')} {count:,}" for name, count in counts.items())

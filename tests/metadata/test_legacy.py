@@ -323,6 +323,15 @@ def test_unknown_kinds_of_keys_are_shown() -> None:
     assert not step.tallies[0].met
 
 
+def test_a_key_of_another_kind_than_it_says_is_shown() -> None:
+    """One such key, under an id that is made up, would keep the whole document shut."""
+    edwards = ed25519.Ed25519PrivateKey.generate().public_key()
+    text = edwards.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+    raw = signed_by(root(1, "2022-01-01T00:00:00Z", {"a" * 64: {**P256, "keyval": {"public": text}}}, 1), {})
+    told = codes(review("root", layout.read(raw, where="odd"), now=NOW))
+    assert {"KEY-UNREADABLE", "KEYID-MISMATCH"} <= told
+
+
 @pytest.mark.parametrize(
     ("id_of", "said"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -163,6 +164,14 @@ def test_a_gap_and_a_double_can_not_be_told() -> None:
     assert [(x.version, x.leads, x.why) for x in gap] == [(3, True, ""), (1, None, "root v2 is not here")]
     other = signed(next_root(history[0], PEOPLE[1:], 3), three)
     assert [x.leads for x in chain(new, [*history, other])] == [True, None, None]
+
+
+def test_a_version_beyond_all_others_is_answered_at_once() -> None:
+    """A root that says it is version 9,223,372,036,854,775,807 would keep whoever looks at it waiting for ever."""
+    far = replace(ROOT, version=(1 << 63) - 1)
+    assert [(x.version, x.leads, x.why) for x in chain(far, [ROOT])] == [
+        (1, None, "root v9223372036854775806 is not here")
+    ]
 
 
 def test_expiries_in_order_and_what_falls_before_the_ceremony() -> None:

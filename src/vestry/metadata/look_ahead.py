@@ -244,14 +244,13 @@ def chain(new: Document, older: Sequence[Document]) -> Iterator[Lead]:
     leads: bool | None = True
     why = ""
     following = new
-    for version in range(new.version - 1, min(by_version, default=new.version) - 1, -1):
-        if (root := by_version.get(version)) is None:
-            if leads:
-                leads, why = None, f"root v{version} is not here"
-            continue
+    for version in sorted(by_version, reverse=True):
+        root = by_version[version]
+        if leads and following.version != version + 1:
+            leads, why = None, f"root v{following.version - 1} is not here"
         if version in twice:
             leads, why = None, f"there are two different roots v{version}"
-        elif following.version == version + 1 and leads:
+        elif leads:
             step = _step(root, following, unsigned=following is new)
             leads, why = (True, "") if not step else (False, step)
         yield Lead(version, leads, why)

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
@@ -138,8 +139,9 @@ def _form(keyid: str, key: Key) -> str | None:
     without = {"keytype": key.keytype, "keyval": {"public": key.public}}
     if _sha256(without) == keyid:
         return "type and public value"
-    if key.spki and key.keytype.startswith("ecdsa"):
-        point = load_der_public_key(key.spki).public_bytes(Encoding.X962, PublicFormat.UncompressedPoint).hex()
+    read = load_der_public_key(key.spki) if key.spki and key.keytype.startswith("ecdsa") else None
+    if isinstance(read, EllipticCurvePublicKey):  # a key object may say of any key that it is one
+        point = read.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint).hex()
         # Types were called after schemes then; a document may have been mended since, and its key ids kept.
         for keytype in (key.keytype, key.scheme):
             raw = {"keytype": keytype, "scheme": key.scheme, "keyval": {"public": point}}
