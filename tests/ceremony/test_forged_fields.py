@@ -22,9 +22,9 @@ KEPT = Path(__file__).parents[1] / "transcripts" / "v1" / "complete" / "transcri
 AT, MONO, HEAD = "2026-11-28T09:00:00Z", 10**12, "11" * 32
 TWO = ("Walter", "Alice")
 
-SHOWS, MODULE, TOKEN = "what it shows of itself", "by which module", "the token's word"
+SHOWS, MODULE, KEY = "what it shows of itself", "by which module", "on a word: a key's URI"
 TOLD: Mapping[type, Mapping[str, str]] = {
-    e.Opened: dict.fromkeys(("software", "software_sha256"), "which software it was is its own word"),
+    e.Opened: dict.fromkeys(("software", "software_sha256"), "on a word: which software it was"),
     e.Resumed: dict.fromkeys(("software", "software_sha256"), "which software it was"),
     e.Said: {"recorded": "what people did and wrote down"},
     e.PreflightTaken: {"checks": "what the machine showed", "waived": "why something was waived"},
@@ -40,17 +40,17 @@ TOLD: Mapping[type, Mapping[str, str]] = {
         "holds": "what it lists",
     },
     e.GenerateIntended: {"before": "which keys were there before"},
-    e.KeyGenerated: dict.fromkeys(("facts", "found"), TOKEN),
-    e.KeyTaken: {"facts": TOKEN},
-    e.DraftProved: {"client": "which client walked then is the software's word"},
-    e.ReviewRead: {"answers": "answers and overruling: readers' word"},
+    e.KeyGenerated: dict.fromkeys(("facts", "found"), KEY),
+    e.KeyTaken: {"facts": KEY},
+    e.DraftProved: {"client": "on a word: which client walked"},
+    e.ReviewRead: {"answers": "the answers, who overruled"},
     e.Compared: {**dict.fromkeys(("counts", "sha256"), "how the two folders differ"), "answers": "and the answers"},
-    e.SignatureImported: {"source": "where it came from is a person's word"},
+    e.SignatureImported: {"source": "on a word: where a signature came from"},
     e.IntentAbandoned: {"found": "what the token showed"},
-    e.Verified: {"client": "which client, is the software's word"},
+    e.Verified: {"client": "on a word: which client looked"},
     e.KeyDestroyed: {"left": "what it still lists"},
     e.KeyKept: {"reason": "why"},
-    e.Exported: {"to": "where to"},
+    e.Exported: {"to": "where files went"},
     e.SealIntended: {"agree": "the intent of its signer"},
     e.TroubleMet: dict.fromkeys(("code", "text"), "what the device or medium reported"),
     e.ExceptionNoted: {"step": "at which step", "text": "what was noted"},

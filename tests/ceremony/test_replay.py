@@ -92,15 +92,15 @@ def test_a_forged_event_fails(ceremony: Path, kind: str, change: Any) -> None:
 @pytest.mark.parametrize(
     ("kind", "change", "told"),
     [
-        ("opened", set_with("software", "another"), "which software it was is its own word"),
+        ("opened", set_with("software", "another"), "on a word: which software it was"),
         (
             "key_generated",
             set_with("uri", "pkcs11:token=another"),
-            "URI, facts, `found`, what no maker signed: the token's word",
+            "on a word: a key's URI, facts and `found`",
         ),
-        ("key_generated", set_with("found", True), "URI, facts, `found`, what no maker signed: the token's word"),
-        ("draft_proved", set_with("client", "another"), "which client walked then is the software's word"),
-        ("verified", set_with("client", "another"), "which client, is the software's word"),
+        ("key_generated", set_with("found", True), "on a word: a key's URI, facts and `found`"),
+        ("draft_proved", set_with("client", "another"), "on a word: which client walked"),
+        ("verified", set_with("client", "another"), "on a word: which client looked"),
     ],
 )
 def test_what_cannot_be_recomputed_is_never_called_so(ceremony: Path, kind: str, change: Any, told: str) -> None:
@@ -194,7 +194,7 @@ def test_a_forged_transcript_is_not_gone_on_with(ceremony: Path, tmp_path: Path)
 def test_what_left_the_script_is_quoted(event: e.Event, told: str) -> None:
     """A summary that counts verdicts alone would hide an overruled stop among what was recomputed."""
     recorded = e.Recorded(7, "2026-11-28T09:00:00Z", 0, "Olivia", event, "00" * 32)
-    result = summary([verdicts.ReplayStep(recorded, "witnessed", "why", None)], ())
+    result = summary([verdicts.ReplayStep(recorded, "failed", "why", None)], ())
     assert f"Line 7: {told}." in statement(result)
 
 

@@ -9,7 +9,7 @@ from typing import Any, get_args
 from vestry.ceremony import agenda, codec
 from vestry.ceremony import events as e
 from vestry.ceremony.late import FOLDER, LateSeal
-from vestry.ceremony.replay import FileVerdict, ReplayStep, Verdict
+from vestry.ceremony.replay import FileVerdict, ReplayStep, Verdict, word
 from vestry.ceremony.state import State
 from vestry.text import printable, printable_again, words
 
@@ -62,9 +62,9 @@ class Account:
             person, reason = str(printable(event.person)), str(printable_again(event.reason))
             said = {"person": person, "agree": event.agree, "reason": reason}
             self._seals.append({"where": f"line {step.recorded.n}", **said, "verdict": step.verdict, "why": step.why})
-        if step.verdict == "witnessed":
+        if rests := word(step):
             told = self._word.setdefault(step.recorded.by, {})
-            told[step.why] = told.get(step.why, 0) + 1
+            told[rests] = told.get(rests, 0) + 1
         return step
 
     def result(self, files: tuple[FileVerdict, ...], late: tuple[LateSeal, ...] = ()) -> dict[str, Any]:
@@ -173,6 +173,7 @@ def statement(result: Mapping[str, Any]) -> list[str]:
     for person, rests in result["word"].items():
         lines.append(f"On the word of {printable_again(person, 60)}:")
         lines += [f"  {why}{f' ({count:,} times)' if count > 1 else ''}" for why, count in rests.items()]
+    lines.append("On the word of the machine: the time of each line.")
     return lines
 
 

@@ -25,20 +25,22 @@ Verdict = Literal["recomputed", "witnessed", "failed", "withheld", "unknown"]
 
 MISSING, ADDED = "is missing", "is none that the transcript accounts for"
 
-_RECOMPUTED: Mapping[type, str] = {
-    e.Opened: "script and inputs have the digests that they name; which software it was is its own word",
-    e.KeyGenerated: "key id and possession proved; URI, facts, `found`, what no maker signed: the token's word",
-    e.KeyTaken: "key id and possession proved; URI, facts, what no maker signed: the token's word",
-    e.Drafted: "drafted again from script and keys: the same bytes",
-    e.DraftProved: "walked again by a client under throwaway keys; which client walked then is the software's word",
-    e.ReviewRead: "changes and findings made again: the same; that it was read, answers and overruling: readers' word",
-    e.SignatureIntended: "words and digest are those of the draft that was read",
-    e.SignatureAdded: "verifies with the key that the document names",
-    e.SignatureImported: "verifies with the key that the document names; where it came from is a person's word",
-    e.Verified: "thresholds counted again; signed files have the same digests; which client, is the software's word",
-    e.SealOpened: "the subjects are the outputs",
-    e.Sealed: "the statement is about this transcript and its signature verifies",
+_MADE, _VERIFIES = "key id made from the key; possession proved", "verifies with the key that the document names"
+_RECOMPUTED: Mapping[type, tuple[str, str]] = {
+    e.Opened: ("script and inputs have the digests that they name", "which software it was"),
+    e.KeyGenerated: (_MADE, "a key's URI, facts and `found`, and certificates that no maker signed"),
+    e.KeyTaken: (_MADE, "a key's URI and facts, and certificates that no maker signed"),
+    e.Drafted: ("drafted again from script and keys: the same bytes", ""),
+    e.DraftProved: ("walked again by a client under throwaway keys", "which client walked the drafts then"),
+    e.ReviewRead: ("changes and findings made again: the same", "that a review was read, the answers, who overruled"),
+    e.SignatureIntended: ("words and digest are those of the draft that was read", ""),
+    e.SignatureAdded: (_VERIFIES, ""),
+    e.SignatureImported: (_VERIFIES, "where a signature came from"),
+    e.Verified: ("thresholds counted again; signed files have the same digests", "which client looked at them then"),
+    e.SealOpened: ("the subjects are the outputs", ""),
+    e.Sealed: ("the statement is about this transcript and its signature verifies", ""),
 }
+"""What was derived again, and what in the event still rests on a word."""
 _WITNESSED: Mapping[type, str] = {
     e.Resumed: "that the program was started again, and which software it was",
     e.Said: "what people did and wrote down",
@@ -52,11 +54,11 @@ _WITNESSED: Mapping[type, str] = {
     e.GenerateIntended: "the intent of its holder, and which keys were there before",
     e.ImportEnded: "that there were no more signatures",
     e.IntentAbandoned: "what the token showed when it was read",
-    e.DestroyIntended: "the intent of its holder",
+    e.DestroyIntended: "the intent of its holder to destroy a key",
     e.KeyDestroyed: "that the token no longer lists the key, and what it still lists",
     e.KeyKept: "why a key that the script destroys was left as it is",
     e.Compared: "how the two folders differ beyond their lists, and the answers; vestry compare does it again",
-    e.Exported: "where to, and that it was read back; digests are those of the outputs, the transcript's own aside",
+    e.Exported: "where files went, that they were read back, and the digest of the transcript among them",
     e.SealIntended: "the intent of its signer",
     e.TroubleMet: "what the device or medium reported",
     e.ExceptionNoted: "what was noted, and at which step",
@@ -171,8 +173,17 @@ def _judge(state: State | None, recorded: e.Recorded, before: e.Recorded | None)
     except SENSELESS as error:
         return "failed", f"its values make no sense: {_told(error)}"
     if type(event) in _RECOMPUTED:
-        return "recomputed", _RECOMPUTED[type(event)]
+        made, word = _RECOMPUTED[type(event)]
+        return "recomputed", f"{made}; on a word: {word}" if word else made
     return "witnessed", _WITNESSED[type(event)]
+
+
+def word(step: ReplayStep) -> str:
+    """What of an event that stands rests on the word of a person or a device; empty where nothing does."""
+    kind = type(step.recorded.event)
+    if step.verdict == "recomputed":
+        return _RECOMPUTED[kind][1]
+    return _WITNESSED[kind] if step.verdict == "witnessed" else ""
 
 
 def _today(state: State, event: e.Event, now: str) -> str:

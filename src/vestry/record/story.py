@@ -10,7 +10,7 @@ from itertools import pairwise
 from vestry.ceremony import agenda
 from vestry.ceremony import events as e
 from vestry.ceremony.decide import read_review
-from vestry.ceremony.replay import ReplayStep
+from vestry.ceremony.replay import ReplayStep, word
 from vestry.ceremony.state import State
 from vestry.errors import VestryError
 from vestry.metadata.review import Review
@@ -132,8 +132,8 @@ def words_of(lines: Iterable[ReplayStep]) -> tuple[Word, ...]:
     """What rests on whose word, by person, then in the order of its first line."""
     found: dict[tuple[str, str], list[int]] = {}
     for line in lines:
-        if line.verdict == "witnessed":
-            found.setdefault((line.recorded.by, line.why), []).append(line.recorded.n)
+        if rests := word(line):
+            found.setdefault((line.recorded.by, rests), []).append(line.recorded.n)
     first = {person: min(ns[0] for (p, _), ns in found.items() if p == person) for person, _ in found}
     order = sorted(found, key=lambda k: (first[k[0]], found[k][0]))
     return tuple(Word(person, why, tuple(found[person, why])) for person, why in order)
