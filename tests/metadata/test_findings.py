@@ -102,6 +102,14 @@ def renamed(value: dict[str, Any]) -> None:
     ids[ids.index(FIRST)] = "f" * 64
 
 
+def test_an_id_without_a_key_that_goes_is_no_other_name() -> None:
+    """Of a role that named a key too many it would be said that its keys were renamed."""
+    old = changed(ROOT, lambda v: v["roles"]["root"]["keyids"].append("e" * 64))
+    assert not severities("KEYS-RENAMED", "root", ROOT, old=old)
+    other = changed(ROOT, lambda v: v["roles"]["root"]["keyids"].append("d" * 64))
+    assert not severities("KEYS-RENAMED", "root", other, old=old)
+
+
 def test_two_new_paths_that_look_alike_are_told_once() -> None:
     """A reader would answer for one thing twice."""
     new = targets(set_in("targets", to={"a": SHA, "b": SHA, "A": SHA}))

@@ -255,10 +255,10 @@ def keys_renamed(c: Context) -> Iterator[Hit]:
         return
     for held in c.held:
         before = c.held_before.get(held.path)
-        if before is None or set(before.keyids) == set(held.keyids):
+        if before is None or len(before.keyids) != len(held.keyids) or set(before.keyids) == set(held.keyids):
             continue
         was, now = (_bytes(document.keys(d, h.keyids)) for d, h in ((c.old, before), (c.new, held)))
-        if was and was == now:
+        if was == now and len(now) == len(held.keyids):
             which = "the same key" if len(now) == 1 else f"the same {len(now)} keys"
             yield Hit((*held.path, "keyids"), f"{held.role} has {which} as before, renamed")
 
