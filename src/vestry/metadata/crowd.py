@@ -47,9 +47,10 @@ def cut(raw: bytes, known: Mapping[tuple[str, ...], Sequence[Run]] = MappingProx
     pieces, at, marks = [], 0, []
     for i, run in enumerate(runs):
         mark = f"{nonce}:{i}"
-        pieces += [raw[at : run.start], _marked(run, mark)]
+        start, end = run.span
+        pieces += [raw[at:start], _marked(run, mark)]
         marks.append(mark)
-        at = run.end
+        at = end
     return Cut(b"".join([*pieces, raw[at:]]), tuple(runs), tuple(marks))
 
 
@@ -219,10 +220,10 @@ def digest(pieces: Sequence[bytes | Run]) -> str:
     """SHA-256 in hex of canonical bytes in pieces."""
     whole = hashlib.sha256()
     for piece in pieces:
-        if isinstance(piece, Run) and not piece.spaced:
+        if isinstance(piece, Run):
             whole.update(memoryview(piece.raw)[piece.start : piece.end])
         else:
-            whole.update(piece if isinstance(piece, bytes) else piece.text())
+            whole.update(piece)
     return whole.hexdigest()
 
 
@@ -239,7 +240,7 @@ def within(raw: bytes, pieces: Sequence[bytes | Run]) -> tuple[int, int] | None:
             if raw[at : at + len(piece)] != piece:
                 return None
             at += len(piece)
-        elif piece.spaced or piece.raw is not raw or piece.start != at:
+        elif piece.raw is not raw or piece.start != at:
             return None
         else:
             at = piece.end

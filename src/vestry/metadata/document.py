@@ -169,14 +169,10 @@ class LargeDocument(Document):
 
     def parts(self, role: str | None, keyids: Iterable[str] = ()) -> tuple[Mapping[str, Any] | None, dict[str, Any]]:
         """The delegation to `role` and the key objects of these ids, as far as they are there."""
-        if any(run.spaced for run, _ in self.left.runs):
-            inner = self.signed.get("delegations", {})
-            few = inner.get("keys", {})
-        else:
-            inner = self.left.signed.get("delegations", {})
-            few = dict(inner.get("keys", {}))
-            for keyid in (i for i in keyids if i not in few):
-                few |= self.plain(forms.KEYS, f"{json.dumps(keyid)}:{{") or {}
+        inner = self.left.signed.get("delegations", {})
+        few = dict(inner.get("keys", {}))
+        for keyid in (i for i in keyids if i not in few):
+            few |= self.plain(forms.KEYS, f"{json.dumps(keyid)}:{{") or {}
         entry = next((r for r in inner.get("roles", []) if r["name"] == role), None)
         if entry is None and role is not None:
             entry = self.plain(forms.ROLES, f'"name":{json.dumps(role)},"paths"')
@@ -218,11 +214,14 @@ class LargeDocument(Document):
         return made
 
 
+_CONTROLS = bytes(range(0x20))
 _CONTROL = re.compile(rb"[\x00-\x1f]")
 
 
 def escaped(canonical: bytes) -> bytes:
     """Canonical bytes as JSON: OLPC leaves control characters as they are, and JSON escapes them (RFC 8259, 7)."""
+    if len(canonical.translate(None, _CONTROLS)) == len(canonical):
+        return canonical
     return _CONTROL.sub(lambda m: b"\\n" if m[0] == b"\n" else b"\\u%04x" % m[0][0], canonical)
 
 
@@ -253,10 +252,38 @@ def read(
     if large is not None:
         return large
     found = shape.check(intake.parse(raw, where=where, limits=limits), where=where, old_forms=old_forms)
-    signed = found.signed
-    return Document(
-        raw, signed, found.signatures, encode(signed), found.type, found.version, found.expires, found.extra
+    signed, signed_bytes = found.signed, encode(found.signed)
+    if len(raw) >= crowd.LARGE:
+        # Written in another order or with escapes: the crowd is then left in the canonical bytes.
+        file = b'{"signatures":[],"signed":' + escaped(signed_bytes) + b"}"
+        limits = replace(limits, bytes=max(limits.bytes, len(file)))
+        large = read_large(file, where=where, limits=limits, old_forms=old_forms, before=before)
+        if large is not None:
+            made = LargeDocument(
+                raw, large.left, large.pieces, found.signatures, found.type, found.version, found.expires, found.extra
+            )
+            made.steps.update(large.steps)
+            return made
+    return Document(raw, signed, found.signatures, signed_bytes, found.type, found.version, found.expires, found.extra)
+
+
+def _read_ordered(
+    raw: bytes, value: Any, *, where: str, limits: intake.Limits, old_forms: bool, before: Document | None
+) -> LargeDocument | None:
+    """A large file in whose bytes no crowd was found, since members stand in another order or letters are escaped: it
+    is looked for in the canonical bytes of its `value`. None where it has none there either."""
+    if len(raw) < crowd.LARGE or not isinstance(value, dict):
+        return None
+    file = escaped(encode(value))
+    limits = replace(limits, bytes=max(limits.bytes, len(file)))
+    large = read_large(file, where=where, limits=limits, old_forms=old_forms, before=before)
+    if large is None:
+        return None
+    made = LargeDocument(
+        raw, large.left, large.pieces, large.signatures, large.type, large.version, large.expires, large.extra
     )
+    made.steps.update(large.steps)
+    return made
 
 
 def read_large(

@@ -23,7 +23,7 @@ _FAR = 1 << 20
 _LONGEST = 1 << 12
 """Bytes that the name of any plain entry ends before."""
 _OPEN = (b",", b"{", b"[")
-_CLOSED = (b",", b"}", b"]")
+_CLOSED = (b",", b"}", b"]", b"")
 
 
 @dataclass(frozen=True)
@@ -95,13 +95,18 @@ def follow(old: Run, new: bytes, names: Mapping[bytes, int]) -> Steps | None:
     `names` are the numbers of the old delegations by their names. None where the versions have too little in common, or
     where anything else is in the way: then the new one is looked at by itself.
     """
-    form = old.form
     context = old.raw[max(0, old.start - _CONTEXT) : old.start]
     at = new.find(context)
-    if old.spaced or at < 0 or new.find(context, at + 1) >= 0:
+    if old.at is not None or at < 0 or new.find(context, at + 1) >= 0:
         return None
+    return walked(old, new, at + len(context), names)
+
+
+def walked(old: Run, new: bytes, start: int, names: Mapping[bytes, int]) -> Steps | None:
+    """As `follow`, where it is known that the entries of the new version begin at `start`."""
+    form = old.form
     walk = _Walk(form, old.start, old.raw, new, names)
-    i, j, end = old.start, at + len(context), old.end
+    i, j, end = old.start, start, old.end
     while i < end:
         same = _common(old.raw, i, end, new, j)
         if i + same == end and new[j + same : j + same + 1] in _CLOSED:
@@ -123,13 +128,13 @@ def follow(old: Run, new: bytes, names: Mapping[bytes, int]) -> Steps | None:
     if not _tail(walk, j, count):
         return None
     size = count + len(walk.come) - len(walk.gone) if count and len(walk.runs) == 1 else 0
-    runs = tuple(Run(form, new, a, b, spaced=False, rising=not form.is_list, size=size) for a, b in walk.runs)
+    runs = tuple(Run(form, new, a, b, rising=not form.is_list, size=size) for a, b in walk.runs)
     return Steps(form, runs, tuple(walk.gone), tuple(walk.come))
 
 
 def _common(one: bytes, i: int, end: int, other: bytes, j: int) -> int:
     """How many bytes are the same from `i` (before `end`) and from `j` on."""
-    most = min(end - i, len(other) - j)
+    most = max(0, min(end - i, len(other) - j))
     at, step = 0, min(_STEP, most)
     while step:
         if one.startswith(other[j + at : j + at + step], i + at):

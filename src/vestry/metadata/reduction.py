@@ -23,7 +23,7 @@ from vestry.metadata.changes import in_order
 from vestry.metadata.delegation_index import Index, segments_meet, wild
 from vestry.metadata.document import Document, LargeDocument
 from vestry.metadata.edits import DELEGATED, Edit
-from vestry.metadata.following import Steps
+from vestry.metadata.following import Steps, walked
 from vestry.metadata.forms import KEYS, ROLES, TARGETS, Form
 from vestry.metadata.keys import ED25519_PREFIX, Key
 from vestry.metadata.lookalike import Known, project_of, skeletons, unicode_skeleton
@@ -104,8 +104,13 @@ def _steps(form: Form, old: LargeDocument, new: LargeDocument) -> Steps:
     known = new.steps.get((id(old), form.place))
     if known is not None:
         return known
-    if not any(run.form is form for side in (old, new) for run, _ in side.left.runs):
+    mine, theirs = ([run for run, _ in side.left.runs if run.form is form] for side in (old, new))
+    if not mine and not theirs:
         return Steps(form, (), (), ())
+    if len(mine) == len(theirs) == 1:
+        steps = walked(mine[0], theirs[0].raw, theirs[0].start, old.left.numbers())
+        if steps is not None:
+            return steps
     was, now = old.left.entries(form), new.left.entries(form)
     here, there = set(now), set(was)
     gone = tuple((n, t) for n, t in enumerate(was) if t not in here)
@@ -392,8 +397,7 @@ _KEYID = re.compile(rb'"keyids":\["([^"]*)"')
 def _found(pattern: re.Pattern[bytes], document: LargeDocument) -> list[bytes]:
     """What stands at one place of all plain delegations, in their order."""
     runs = [run for run, _ in document.left.runs if run.form is ROLES]
-    texts = ((run.text(),) if run.spaced else (run.raw, run.start, run.end) for run in runs)
-    return [found for text in texts for found in pattern.findall(*text)]
+    return [found for run in runs for found in pattern.findall(run.raw, run.start, run.end)]
 
 
 def _entry(form: Form, token: bytes) -> bytes:

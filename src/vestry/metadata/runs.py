@@ -33,7 +33,6 @@ SHORTEST = 1 << 12
 _MEMBER = re.compile(rb'([^"]*":\{"hashes":\{[^}]*\},"length":[0-9]+)\}(?:,"|$)')
 _HASHED = b'":{"hashes":{'
 _NAMED = re.compile(rb'"name":"([^"]*)","paths":\["\1/\*"')
-_WHITE = re.compile(rb"[ \t\r\n]+")
 _NEAR = 1 << 14
 _EDGE = 1 << 20
 _BATCH = 1 << 12
@@ -60,14 +59,14 @@ _KEY_OF_ZEROS = (b'"%b"%b%b"%b' % (b"0" * 64, _KEY_PARTS[0], b"0" * 64, _KEY_PAR
 
 @dataclass(frozen=True)
 class Run:
-    """Plain entries that stand one after the other in a file, from `start` to before `end`. What they hold has no white
-    space, so that all there is stands between."""
+    """Plain entries that stand one after the other in `raw`, from `start` to before `end`, without white space. That is
+    the file, or, where white space stood between them there, `at` says from where to before where."""
 
     form: Form
     raw: bytes = field(repr=False)
     start: int
     end: int
-    spaced: bool
+    at: tuple[int, int] | None = None
     rising: bool = False
     """Whether its members are known to stand in rising order."""
     size: int = 0
@@ -77,23 +76,25 @@ class Run:
     listed: bytes = field(default=b"", repr=False)
     """The names of delegations, joined by line feeds, where each is known to be for just the paths below its name."""
 
+    @property
+    def span(self) -> tuple[int, int]:
+        """Where they stand in the file."""
+        return self.at or (self.start, self.end)
+
     def text(self) -> bytes:
         """The canonical bytes of its entries, joined by commas."""
-        found = self.raw[self.start : self.end]
-        return _WHITE.sub(b"", found) if self.spaced else found
+        return self.raw[self.start : self.end]
 
     def tokens(self) -> list[bytes]:
         """What tells its entries apart, in order: each is the canonical entry without `before` and `after`."""
         form = self.form
         if form is TARGETS:
-            return _MEMBER.findall(self.text(), len(form.before))
-        if self.spaced:
-            return self.text()[len(form.before) : -len(form.after)].split(form.joint)
+            return _MEMBER.findall(self.raw, self.start + len(form.before), self.end)
         return self.raw[self.start + len(form.before) : self.end - len(form.after)].split(form.joint)
 
     def names(self) -> list[bytes]:
         """The names of its entries, in order."""
-        if self.form is KEYS and not self.spaced:
+        if self.form is KEYS:
             return [self.raw[at : at + 64] for at in range(self.start + 1, self.end, self.form.length + 1)]
         if self.form is TARGETS:
             pieces = self.text().split(_HASHED)
@@ -105,8 +106,6 @@ class Run:
         """How many entries it has."""
         if self.size:
             return self.size
-        if self.spaced:
-            return len(self.tokens())
         if self.form is TARGETS:
             return self.raw.count(_HASHED, self.start, self.end)
         if self.form.length:
@@ -121,6 +120,7 @@ def find_runs(raw: bytes, known: Mapping[tuple[str, ...], Sequence[Run]]) -> lis
     # In canonical order, delegations stand at the beginning, and targets after them.
     edges = raw[:_EDGE] + raw[-_EDGE:]
     forms = [f for f in FORMS if f.place not in known and f'"{f.place[0]}"'.encode() in edges]
+    forms = [f for f in forms if _shows(f, raw, spaced)]
     middle = _middle(raw, forms) if len(raw) >= aside.WORTH and not known and not spaced else 0
     if middle:
         second = Aside(lambda: _told(_found(raw, forms, spaced, [], middle, len(raw))))
@@ -136,10 +136,17 @@ def _found(raw: bytes, forms: Sequence[Form], spaced: bool, known: Sequence[Run]
     runs: list[Run] = []
     for form in forms:
         # Where runs of another form were found there is nothing of this one.
-        ends = [start, *(at for r in in_order([*known, *runs]) for at in (r.start, r.end)), end]
+        ends = [start, *(at for r in in_order([*known, *runs]) for at in r.span), end]
         for a, b in zip(ends[::2], ends[1::2], strict=True):
             runs += _between(form, raw, spaced, a, b)
     return in_order(runs)
+
+
+def _shows(form: Form, raw: bytes, spaced: bool) -> bool:
+    """Whether an entry of `form` stands near the beginning of its container: an expression that fits nowhere takes its
+    time to find that out."""
+    start = raw.find(f'"{form.place[-1]}":'.encode())
+    return start >= 0 and run_pattern(form, spaced=spaced).search(raw, start, start + _EDGE) is not None
 
 
 def _between(form: Form, raw: bytes, spaced: bool, start: int, end: int) -> list[Run]:
@@ -147,8 +154,14 @@ def _between(form: Form, raw: bytes, spaced: bool, start: int, end: int) -> list
     if form is TARGETS and not spaced and (whole := _files(raw, start, end)) is not None:
         return [whole] if whole.end - whole.start >= SHORTEST else []
     # A short run costs more than it spares; its entries are read as any.
-    found = [Run(form, raw, a, b, spaced) for a, b in _spans(form, raw, spaced, start, end) if b - a >= SHORTEST]
-    return [with_names(run) for run in found]
+    found = [span for span in _spans(form, raw, spaced, start, end) if span[1] - span[0] >= SHORTEST]
+    return [with_names(_compact(form, raw, *span) if spaced else Run(form, raw, *span)) for span in found]
+
+
+def _compact(form: Form, raw: bytes, start: int, end: int) -> Run:
+    """A run between whose entries, which hold none, white space stands in `raw`."""
+    text = raw[start:end].translate(None, b" \t\r\n")
+    return Run(form, text, 0, len(text), (start, end))
 
 
 def _files(raw: bytes, start: int, end: int) -> Run | None:
@@ -175,7 +188,7 @@ def _files(raw: bytes, start: int, end: int) -> Run | None:
     depths = frozenset(map(len, slashes))
     if digits.count(b':""') != digits.count(b'":"') or len(slashes) != len(names) or max(depths) > MOST_SLASHES:
         return None
-    return Run(TARGETS, raw, first.start(), end, False, _rise(names), len(names), depths)
+    return Run(TARGETS, raw, first.start(), end, None, _rise(names), len(names), depths)
 
 
 def _rise(names: Sequence[bytes]) -> bool:
@@ -214,7 +227,7 @@ def _past_keys(raw: bytes, start: int, end: int) -> int:
 
 def in_order(runs: Sequence[Run]) -> list[Run]:
     """Runs as they follow each other in their file."""
-    return sorted(runs, key=lambda r: r.start)
+    return sorted(runs, key=lambda r: r.span)
 
 
 def _middle(raw: bytes, forms: Sequence[Form]) -> int:
@@ -232,7 +245,7 @@ def _middle(raw: bytes, forms: Sequence[Form]) -> int:
 def with_names(run: Run) -> Run:
     """A run with what its names tell."""
     if run.form is ROLES:
-        found = [] if run.spaced else _NAMED.findall(run.raw, run.start, run.end)
+        found = _NAMED.findall(run.raw, run.start, run.end)
         return replace(run, size=run.count, listed=b"\n".join(found) if len(found) == run.count else b"")
     names = run.names()
     depths = frozenset(name.count(b"/") for name in names) if run.form is TARGETS else None
@@ -248,7 +261,7 @@ def _told(runs: Sequence[Run]) -> bytes:
 
 def _heard(raw: bytes, told: bytes) -> list[Run]:
     return [
-        Run(FORMS[form], raw, start, end, False, rising, size, frozenset(depths) or None, listed.encode())
+        Run(FORMS[form], raw, start, end, None, rising, size, frozenset(depths) or None, listed.encode())
         for form, start, end, rising, size, depths, listed in json.loads(told)
     ]
 
@@ -289,7 +302,5 @@ def first_name(run: Run) -> str:
 
 def last_name(run: Run) -> bytes:
     """The name of its last entry."""
-    if run.spaced:
-        return run.names()[-1]
     edge = run.form.edge(run.raw, run.start, run.end)
     return run.form.name(run.raw[max(edge, run.start) + len(run.form.before) : run.end])

@@ -37,7 +37,7 @@ def added(
     if not isinstance(inner, dict) or not isinstance(inner.get("roles"), list):
         return None
     runs = [run for run, _ in left.runs]
-    if any(run.spaced for run in runs) or any(run.form not in (KEYS, ROLES) for run in runs):
+    if any(run.form not in (KEYS, ROLES) for run in runs):
         return None
     there, names = left.numbers(), {role["name"] for role in inner["roles"]}
     new = [role["name"] for role in roles]
