@@ -165,7 +165,7 @@ def statement(result: Mapping[str, Any]) -> list[str]:
         lines.append(_sentence(f"Nobody answered for it: {printable_again(result['clock_open'], 200)}"))
     files = [file["verdict"] == "recomputed" for file in result["files"]]
     if files:
-        lines.append(f"{sum(files):,} of {len(files):,} files were made again from it, byte for byte.")
+        lines.append(f"{sum(files):,} of {len(files):,} files are those that it gives, byte for byte.")
     else:
         lines.append("No file of the ceremony lay beside it; the transcript alone was judged.")
     nobody = "It shows no seal; others may be withheld." if counts["withheld"] else "Nobody sealed it."

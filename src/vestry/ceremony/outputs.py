@@ -83,6 +83,18 @@ def exported(state: State, what: str) -> Mapping[str, str]:
     return {**signed, **rest, **state.lists, "transcript.jsonl": ""}
 
 
+def exports_in(state: State, folder: Path) -> Mapping[str, str]:
+    """What was exported into a folder that lies in `folder`, as far as it does: SHA-256 by name below `folder`."""
+    found: dict[str, str] = {}
+    for event in state.exports:
+        for to in {event.to, event.to.partition(" on ")[0]}:
+            name = Path(to).name
+            if name not in ("", "..") and (folder / name).is_dir():
+                inside = {f"{name}/{file}": digest for file, digest in event.files.items()}
+                found |= {file: digest for file, digest in inside.items() if ".." not in Path(file).parts}
+    return found
+
+
 def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 

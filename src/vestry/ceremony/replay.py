@@ -247,7 +247,7 @@ def compare_files(state: State, folder: Path) -> tuple[FileVerdict, ...]:
             if not state.withheld:
                 verdicts.append(FileVerdict("the other files", "failed", f"can't be made again: {_told(error)}"))
             return tuple(verdicts)
-    listed = dict(state.lists)
+    listed = {**state.lists, **outputs.exports_in(state, folder)}
     if state.withheld:
         listed |= {f"signed/{name}": digest for name, digest in state.outputs.items()}
     verdicts += (FileVerdict(name, *_listed(folder / name, digest)) for name, digest in listed.items())

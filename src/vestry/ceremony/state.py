@@ -73,10 +73,10 @@ class State:
     result yet. `done` holds the indexes of steps that end with an event of their own. `skipped` maps indexes of
     steps to the exceptions that passed them over; `aside` are serials of devices given up, `replaced` the tokens of
     the script that another device stands for now; `former` are the serials of those whose own device is set up
-    again. `lists` are files of differences by name, with their SHA-256. `clock` is what was found about the
-    machine's clock; `doubt` why its time is not to be relied on. `network` is what was seen of the network
-    last, verdict and line. In a published copy `withheld` counts the lines that don't show what happened; `passed` are
-    the steps that must have been finished in them.
+    again. `lists` are files of differences by name, with their SHA-256; `exports` what was written where. `clock` is
+    what was found about the machine's clock; `doubt` why its time is not to be relied on. `network` is what was seen of
+    the network last, verdict and line. In a published copy `withheld` counts the lines that don't show what happened;
+    `passed` are the steps that must have been finished in them.
     """
 
     script: Script
@@ -100,6 +100,7 @@ class State:
     signatures: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     outputs: Mapping[str, str] = field(default_factory=dict)
     lists: Mapping[str, str] = field(default_factory=dict)
+    exports: tuple[e.Exported, ...] = ()
     seal: e.SealOpened | None = None
     seal_head: str = ""
     seals: Mapping[str, e.Sealed] = field(default_factory=dict)
@@ -213,6 +214,8 @@ def _done(state: State, event: _Ending, _: e.Recorded) -> State:
         return _changed(state, lists={**state.lists, event.name: event.sha256})
     if isinstance(event, e.Verified):
         return _changed(state, outputs={**state.outputs, **event.files})
+    if isinstance(event, e.Exported):
+        return _changed(state, exports=(*state.exports, event))
     return state
 
 
