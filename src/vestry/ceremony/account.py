@@ -18,6 +18,7 @@ MAY_BE = (
     "not agree. Ask for it, or for the reason."
 )
 _NAMED = 20
+_APART = (e.ExceptionNoted, e.StepSkipped, e.StepRepeated, e.KeyKept)
 _VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 
@@ -42,7 +43,7 @@ class Account:
         self._failed: list[int] = []
         self._withheld: list[int] = []
         self._apart: list[dict[str, Any]] = []
-        self._apart_in_all = 0
+        self._apart_lines = 0
         self._seals: list[dict[str, Any]] = []
         self._word: dict[str, dict[str, int]] = {}
 
@@ -53,9 +54,10 @@ class Account:
         event = step.recorded.event
         if step.verdict == "withheld":
             self._withheld.append(step.recorded.n)
-        for text in apart(event):
-            self._apart_in_all += 1
-            self._apart += [{"n": step.recorded.n, "text": text}] if len(self._apart) < _NAMED else []
+        if _is_apart(event):
+            self._apart_lines += 1
+            if self._apart_lines <= _NAMED:
+                self._apart += [{"n": step.recorded.n, "text": text} for text in _apart(event)]
         if step.verdict == "failed":
             self._failed += [step.recorded.n] if len(self._failed) < _NAMED else []
         if isinstance(event, e.Sealed):
@@ -70,9 +72,9 @@ class Account:
     def result(self, files: tuple[FileVerdict, ...], late: tuple[LateSeal, ...] = ()) -> dict[str, Any]:
         """The object that ``vestry replay --json`` prints, but for the events. ``word`` maps each person to what rests
         on that person's word, or on that of a device in their hands, and to how many events that is; ``failed`` are the
-        first lines that failed; ``withheld`` names those that a copy doesn't show; ``apart`` are the first things that
-        left the script, or what it asks for, of ``apart_in_all``; ``seals`` are those of the ceremony and the `late`
-        ones; ``complete`` and ``rehearsal`` are null where a published copy doesn't show them."""
+        first lines that failed; ``withheld`` names those that a copy doesn't show; ``apart`` is what left the script,
+        or what it asks for, in the first of ``apart_lines``; ``seals`` are those of the ceremony and the `late` ones;
+        ``complete`` and ``rehearsal`` are null where a published copy doesn't show them."""
         state = self.last.state if self.last is not None else None
         bad = any(f.verdict == "failed" for f in files) or any(x.verdict == "failed" for x in late)
         whole = state is not None and agenda.position(state) == len(state.script.steps) and state.unanswered is None
@@ -90,7 +92,7 @@ class Account:
             "failed": list(self._failed),
             "withheld": ranges(self._withheld, _NAMED),
             "apart": list(self._apart),
-            "apart_in_all": self._apart_in_all,
+            "apart_lines": self._apart_lines,
             "word": {str(printable(person)): dict(told) for person, told in self._word.items()},
             "files": [{"name": f.name, "verdict": f.verdict, "why": f.why} for f in files],
             "seals": [*self._seals, *({"where": f"{FOLDER}/{x.file}", **_late(x)} for x in late)],
@@ -111,7 +113,15 @@ def summary(
     return {**account.result(files, late), "events": rows}
 
 
-def apart(event: e.Event) -> Iterator[str]:
+def _is_apart(event: e.Event) -> bool:
+    if isinstance(event, e.ReviewRead):
+        return bool(event.overruled)
+    if isinstance(event, e.PreflightTaken):
+        return bool(event.waived)
+    return isinstance(event, _APART)
+
+
+def _apart(event: e.Event) -> Iterator[str]:
     """What in an event leaves the script, or what it asks for; printable."""
     if isinstance(event, e.ExceptionNoted):
         yield f"an exception was noted: {printable_again(event.text, 200)}"
@@ -158,8 +168,8 @@ def statement(result: Mapping[str, Any]) -> list[str]:
         more = f" and {counts['failed'] - len(failed):,} more" if counts["failed"] > len(failed) else ""
         lines.append(f"Failed: line {', '.join(failed)}{more}.")
     lines += [_sentence(f"Line {found['n']}: {found['text']}") for found in result["apart"]]
-    if left := result["apart_in_all"] - len(result["apart"]):
-        lines.append(f"There are {left:,} more exceptions and the like.")
+    if (left := result["apart_lines"] - _NAMED) > 0:
+        lines.append(f"There are {left:,} more lines of exceptions and the like.")
     lines += [f"The clock, line {found['n']}: {found['text']} [{found['code']}]." for found in result["clock"]]
     if result["clock_open"]:
         lines.append(_sentence(f"Nobody answered for it: {printable_again(result['clock_open'], 200)}"))
