@@ -55,12 +55,23 @@ def delegation(name: str, keyid: str, **more: Any) -> dict[str, Any]:
     return {"keyids": [keyid], "name": name, "paths": [f"{name}/*"], "terminating": True, "threshold": 1, **more}
 
 
-def targets(count: int, files: int, version: int = 1) -> Signed:
+def several(role: Signed, keys: Signed, most: int, n: int) -> None:
+    """Give a role up to so many more keys and paths."""
+    more = dict(key((n, i)) for i in range(n % (most + 1)))
+    keys.update(more)
+    role["keyids"] += more
+    role["threshold"] = 1 + n % len(role["keyids"])
+    role["paths"] += [f"packages/{n}-{i}/*" for i in range(n // 2 % (most + 1))]
+
+
+def targets(count: int, files: int, version: int = 1, held: int = 0) -> Signed:
     keys, roles = {}, []
     for n in range(count):
         keyid, value = key(n)
         keys[keyid] = value
         roles.append(delegation(f"project-{n:03d}", keyid))
+        if held:
+            several(roles[-1], keys, held, n)
     listed = {f"packages/p{n:03d}-1.0.whl": {"hashes": {"sha256": f"{n:064x}"}, "length": n} for n in range(files)}
     return {
         "_type": "targets",
@@ -186,8 +197,18 @@ def field_of_a_role(s: Signed, r: random.Random) -> None:
             ("paths", ["numpy-*"]),
             ("paths", ["packages/djang0/*"]),
             ("paths", []),
-            ("keyids", [roles(s)[0]["keyids"][0], roles(s)[1]["keyids"][0]]),
+            ("keyids", [roles(s)[0]["keyids"][0], roles(s)[-1]["keyids"][0]]),
+            (
+                "keyids",
+                [
+                    roles(s)[i % len(roles(s))]["keyids"][0]
+                    for i in r.choice([(0, 0), (0, -1, 0), (-1, 0, 0), (0, 1, -1)])
+                ],
+            ),
             ("keyids", ["ab" * 32]),
+            ("threshold", 3),
+            ("paths", ["project-004/*", "b/*"]),
+            ("paths", ["project-004/*", "project-004/*"]),
             ("name", "ev\u202eil"),
         ]
     )
@@ -202,8 +223,8 @@ def hash_prefixes(s: Signed, r: random.Random) -> None:
 
 def key_object(s: Signed, r: random.Random) -> None:
     keys = s["delegations"]["keys"]
-    keyid = r.choice(sorted(keys))
-    other = keys[r.choice(sorted(keys))]
+    whole = sorted(keyid for keyid in keys if "keyval" in keys[keyid])
+    keyid, other = r.choice(whole), keys[r.choice(whole)]
     keys[keyid] = r.choice(
         [
             {**keys[keyid], "x-name": "Ada"},
@@ -282,7 +303,7 @@ def test_a_pair_is_reviewed_as_the_slow_way_reviews_it(seed: int) -> None:
     ways = []
     for n in range(60):
         r = random.Random(seed * 1000 + n)
-        old = targets(r.choice([3, 8, 20]), r.choice([0, 3, 12]))
+        old = targets(r.choice([3, 8, 20]), r.choice([0, 3, 12]), held=r.choice([0, 2, 3]))
         for _ in range(r.choice([0, 0, 1, 2])):
             r.choice(CHANGES)(old, r)
         new = json.loads(json.dumps(old))
@@ -320,6 +341,16 @@ def test_delegations_that_moved_are_told_without_the_crowd(
         for _ in range(r.choice([0, 0, 2])):
             r.choice((another_key, more_of_a_role, fewer))(new, r)
         assert same(raw_of(old), raw_of(new)) in ("reduced", "refused")
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+def test_a_file_in_the_place_of_all_others_is_told(indent: int | None) -> None:
+    """Where nothing is left of the old crowd, and nothing stands around the new one."""
+    old, new = targets(5, 12), targets(5, 0, version=2)
+    new["targets"]["x"] = {"hashes": {"sha256": "a" * 64}, "length": 1}
+    assert same(raw_of(old, indent=indent), raw_of(new, indent=indent)) == "reduced"
+    told = review("claimed", quickly(raw_of(new, indent=indent)), old=quickly(raw_of(old, indent=indent)), now=NOW)
+    assert "target-added" in {change.kind for change in told.changes}
 
 
 @pytest.mark.parametrize("seed", range(4))

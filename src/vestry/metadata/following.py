@@ -22,7 +22,8 @@ _NEAR = 1 << 14
 _FAR = 1 << 20
 _LONGEST = 1 << 12
 """Bytes that the name of any plain entry ends before."""
-_OPEN = (b",", b"{", b"[")
+# What stands before and after an entry; nothing, where all else was left away.
+_OPEN = (b",", b"{", b"[", b"")
 _CLOSED = (b",", b"}", b"]", b"")
 
 

@@ -61,14 +61,24 @@ KEYS = Form(
     lambda token: token[:64],
     len('"":{"keytype":"ed25519","keyval":{"public":""},"scheme":"ed25519"}') + 2 * 64,
 )
+# One to three keys that differ, and a threshold that they reach. Groups are numbered by ``#``, since an expression of
+# many entries holds that of one twice.
+_ONE = rf"W\"{_HEX}\"W"
+_TWO = rf"W\"(?P<a#>{_HEX})\"W,W\"(?!(?P=a#)){_HEX}\"W"
+_THREE = rf"W\"(?P<b#>{_HEX})\"W,W\"(?!(?P=b#))(?P<c#>{_HEX})\"W,W\"(?!(?P=b#)|(?P=c#)){_HEX}\"W"
+_PATH = rf"W\"(?:{_SEGMENT}/){{1,8}}+\*\"W"
+_BETWEEN = (
+    rf"\]W,W\"name\"W:W\"{_ROLE_NAME}\"W,W\"paths\"W:W\[{_PATH}(?:,{_PATH}){{0,7}}+\]W,W"
+    r"\"terminating\"W:W(?:true|false)W,W\"threshold\"W:W"
+)
+_HELD = "|".join(f"{keys}{_BETWEEN}{least}" for keys, least in ((_ONE, "1"), (_TWO, "[12]"), (_THREE, "[123]")))
 ROLES = Form(
     ("delegations", "roles"),
-    rf"\{{W\"keyids\"W:W\[W\"{_HEX}\"W\]W,W\"name\"W:W\"{_ROLE_NAME}\"W,W\"paths\"W:W\[W\"(?:{_SEGMENT}/){{1,8}}+\*\"W\]W,W"
-    r"\"terminating\"W:W(?:true|false)W,W\"threshold\"W:W1W\}",
+    rf"\{{W\"keyids\"W:W\[(?:{_HELD})W\}}",
     b"{",
     b"},{",
     b"}",
-    lambda token: token[86 : token.index(b'"', 86)],
+    lambda token: token[(start := token.index(b'"name":"', 75) + 8) : token.index(b'"', start)],
 )
 TARGETS = Form(
     ("targets",),
@@ -86,13 +96,13 @@ def run_pattern(form: Form, *, spaced: bool) -> re.Pattern[bytes]:
     """The expression of entries one after the other; `spaced`, with white space where that may stand."""
     white = r"[ \t\r\n]*+" if spaced else ""
     entry = form.entry.replace("W", white)
-    return re.compile(f"{entry}(?:{white},{white}{entry})*+".encode())
+    return re.compile(f"{entry.replace('#', '1')}(?:{white},{white}{entry.replace('#', '2')})*+".encode())
 
 
 @cache
 def entry_pattern(form: Form) -> re.Pattern[bytes]:
     """The expression of one entry in a file without white space."""
-    return re.compile(form.entry.replace("W", "").encode())
+    return re.compile(form.entry.replace("W", "").replace("#", "").encode())
 
 
 @cache

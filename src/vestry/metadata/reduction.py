@@ -192,10 +192,16 @@ class _Crowd:
 
     def _pair(self) -> None:
         """A key and the delegation that it is for are drawn out together."""
-        drawn = {t[_KEYID_AT] for t in self.drawn[ROLES.place]} | {KEYS.name(t) for t in self.drawn[KEYS.place]}
+        drawn = {i for t in self.drawn[ROLES.place] for i in _ids(t)} | {t[:64] for t in self.drawn[KEYS.place]}
         if drawn:
-            self.drawn[KEYS.place].update(t for t in self.keys if t[:64] in drawn)
-            self.drawn[ROLES.place].update(t for t in self.roles if t[_KEYID_AT] in drawn)
+            self._draw_keys(drawn)
+
+    def _draw_keys(self, drawn: set[bytes]) -> None:
+        """Delegations with one of these key ids, and all their keys."""
+        roles = [t for t in self.roles if not drawn.isdisjoint(_ids(t))]
+        drawn = drawn.union(*map(_ids, roles))
+        self.drawn[ROLES.place].update(roles)
+        self.drawn[KEYS.place].update(t for t in self.keys if t[:64] in drawn)
 
     def moved(self, reduced: Reduced, order: Sequence[int]) -> Reduced:
         """The same with the names of delegations that changed their places, drawn out where they were not."""
@@ -212,7 +218,7 @@ class _Crowd:
     def _keys(self, roles: list[dict[str, Any]]) -> None:
         """Keys that are not of exactly one plain delegation, that stand here twice, that are weak, or whose id is
         another than their digest."""
-        wanted = self._less(_found(_KEYID, self.old), ROLES)
+        wanted = _strings(b",".join(self._less(_found(_KEYIDS, self.old), ROLES)))
         crowd = set(wanted)
         odd = {kid for kid, count in Counter(wanted).items() if count > 1} if len(crowd) != len(wanted) else set()
         del wanted
@@ -236,8 +242,7 @@ class _Crowd:
             odd |= {plain_id(public) for public in twice}.intersection(kids)
         del kids
         if odd:
-            self.drawn[KEYS.place].update(t for t in self.keys if t[:64] in odd)
-            self.drawn[ROLES.place].update(t for t in self.roles if t[_KEYID_AT] in odd)
+            self._draw_keys(odd)
 
     def _names(self, names: set[str]) -> None:
         """Delegations whose names look like one of `names`, or like each other's."""
@@ -261,7 +266,8 @@ class _Crowd:
     def _patterns(self, listed: list[str]) -> bool:
         """Delegations with paths in common with one that is left, or with each other."""
         alike = bool(self._names_here and self.old.left.alike)
-        prefixes = self._less(_found(_PREFIX, self.old), ROLES) if not alike else []
+        paths = self._less(_found(_PATHS, self.old), ROLES) if not alike else []
+        prefixes = [path[:-1] for path in _strings(b",".join(paths))]
         found = set(prefixes)
         wanted = {p for p, count in Counter(prefixes).items() if count > 1} if len(found) != len(prefixes) else set()
         loose: list[list[str]] = []
@@ -274,8 +280,8 @@ class _Crowd:
         if len(loose) > _FEW:
             return False
         if alike and loose:
-            prefixes = self._less([name + b"/" for name in self._names_here], ROLES)
-            found, alike = set(prefixes), False
+            paths = self._less([b'"%b/*"' % name for name in self._names_here], ROLES)
+            found, alike = {path[1:-2] for path in paths}, False
         for prefix in found if loose else ():
             mine = prefix.decode().split("/")[:-1]
             if any(len(p) == len(mine) + 1 and all(map(segments_meet, p, mine)) for p in loose):
@@ -285,7 +291,10 @@ class _Crowd:
             if wanted:
                 self.drawn[ROLES.place].update(t for t in self.roles if ROLES.name(t) in wanted)
         elif not wanted.isdisjoint(found):
-            self.drawn[ROLES.place].update(t for t, p in zip(self.roles, prefixes, strict=True) if p in wanted)
+            full = {prefix + b"*" for prefix in wanted}
+            self.drawn[ROLES.place].update(
+                t for t, mine in zip(self.roles, paths, strict=True) if not full.isdisjoint(_strings(mine))
+            )
         return True
 
     def _outside(self, given: list[tuple[str, str]] | None) -> bool:
@@ -296,8 +305,8 @@ class _Crowd:
         index = Index()
         index.add(0, given)
         alike = bool(self._names_here and self.old.left.alike)
-        for prefix in map(_prefix, self.roles if not alike or 1 not in whole else ()):
-            if prefix.count(b"/") not in whole and index.first(("path", f"{prefix.decode()}*"), 1, "covers") is None:
+        for path in (p for t in (self.roles if not alike or 1 not in whole else ()) for p in _paths(t)):
+            if path.count(b"/") not in whole and index.first(("path", path.decode()), 1, "covers") is None:
                 return False
         if index.stopped:
             return False
@@ -315,7 +324,8 @@ class _Crowd:
         if not wanted:
             return
         for token in self.roles:
-            if ROLES.name(token) in wanted or project_of(f"{_prefix(token).decode()}*").encode() in wanted:
+            projects = (project_of(path.decode()).encode() for path in _paths(token))
+            if ROLES.name(token) in wanted or not wanted.isdisjoint(projects):
                 self.drawn[ROLES.place].add(token)
         self._draw_files({p for p in self._paths() if project_of(p.decode()).encode() in wanted})
 
@@ -378,20 +388,26 @@ def _shifted(n: int, others: list[int]) -> int:
     return low
 
 
-# Where things stand in tokens whose first parts all have one length: the public half in that of a key, whose object
-# begins at 67, and the key id in that of a delegation.
 _PUBLIC = slice(107, 171)
-_KEYID_AT = slice(11, 75)
+"""Where the public half stands in the token of a key, which all have one length; its object begins at 67."""
+_KEYIDS = re.compile(rb'"keyids":\[([^\]]*)\]')
+_PATHS = re.compile(rb'"paths":\[([^\]]*)\]')
 
 
-def _prefix(token: bytes) -> bytes:
-    """The pattern of a plain delegation, without its star."""
+def _strings(listed: bytes) -> list[bytes]:
+    """Those that stand in a list, without what is around them. None of them holds a quote."""
+    return listed[1:-1].split(b'","') if listed else []
+
+
+def _ids(token: bytes) -> list[bytes]:
+    """The key ids of a plain delegation."""
+    return token[11 : token.index(b'"]', 75)].split(b'","')
+
+
+def _paths(token: bytes) -> list[bytes]:
+    """The patterns of a plain delegation."""
     start = token.index(b'"paths":["', 86) + 10
-    return token[start : token.index(b"*", start)]
-
-
-_PREFIX = re.compile(rb'"paths":\["([^*]*)\*')
-_KEYID = re.compile(rb'"keyids":\["([^"]*)"')
+    return token[start : token.index(b'"]', start)].split(b'","')
 
 
 def _found(pattern: re.Pattern[bytes], document: LargeDocument) -> list[bytes]:

@@ -32,7 +32,7 @@ SHORTEST = 1 << 12
 """Bytes from which on a run is worth it."""
 _MEMBER = re.compile(rb'([^"]*":\{"hashes":\{[^}]*\},"length":[0-9]+)\}(?:,"|$)')
 _HASHED = b'":{"hashes":{'
-_NAMED = re.compile(rb'"name":"([^"]*)","paths":\["\1/\*"')
+_NAMED = re.compile(rb'"name":"([^"]*)","paths":\["\1/\*"\]')
 _NEAR = 1 << 14
 _EDGE = 1 << 20
 _BATCH = 1 << 12
