@@ -98,7 +98,7 @@ def follow(old: Run, new: bytes, names: Mapping[bytes, int]) -> Steps | None:
     """
     context = old.raw[max(0, old.start - _CONTEXT) : old.start]
     at = new.find(context)
-    if old.at is not None or at < 0 or new.find(context, at + 1) >= 0:
+    if old.at is not None or at < 0:
         return None
     return walked(old, new, at + len(context), names)
 

@@ -218,12 +218,12 @@ class _Crowd:
     def _keys(self, roles: list[dict[str, Any]]) -> None:
         """Keys that are not of exactly one plain delegation, that stand here twice, that are weak, or whose id is
         another than their digest."""
-        wanted = _strings(b",".join(self._less(_found(_KEYIDS, self.old), ROLES)))
+        wanted = _apart(self._less(_found(_KEYIDS, self.old), ROLES))
         crowd = set(wanted)
         odd = {kid for kid, count in Counter(wanted).items() if count > 1} if len(crowd) != len(wanted) else set()
         del wanted
         kids = self._less(self.old.left.names(KEYS), KEYS)
-        if len(crowd) != len(kids) or not all(map(crowd.__contains__, kids)):
+        if len(crowd) != len(kids) or not crowd.issuperset(kids):
             odd |= crowd.symmetric_difference(kids)
         odd |= crowd & {i.encode() for r in roles for i in r.get("keyids", ()) if isinstance(i, str) and i.isascii()}
         del crowd
@@ -267,7 +267,7 @@ class _Crowd:
         """Delegations with paths in common with one that is left, or with each other."""
         alike = bool(self._names_here and self.old.left.alike)
         paths = self._less(_found(_PATHS, self.old), ROLES) if not alike else []
-        prefixes = [path[:-1] for path in _strings(b",".join(paths))]
+        prefixes = [path[:-1] for path in _apart(paths)]
         found = set(prefixes)
         wanted = {p for p, count in Counter(prefixes).items() if count > 1} if len(found) != len(prefixes) else set()
         loose: list[list[str]] = []
@@ -280,8 +280,8 @@ class _Crowd:
         if len(loose) > _FEW:
             return False
         if alike and loose:
-            paths = self._less([b'"%b/*"' % name for name in self._names_here], ROLES)
-            found, alike = {path[1:-2] for path in paths}, False
+            paths = self._less([name + b"/*" for name in self._names_here], ROLES)
+            found, alike = {path[:-1] for path in paths}, False
         for prefix in found if loose else ():
             mine = prefix.decode().split("/")[:-1]
             if any(len(p) == len(mine) + 1 and all(map(segments_meet, p, mine)) for p in loose):
@@ -293,7 +293,7 @@ class _Crowd:
         elif not wanted.isdisjoint(found):
             full = {prefix + b"*" for prefix in wanted}
             self.drawn[ROLES.place].update(
-                t for t, mine in zip(self.roles, paths, strict=True) if not full.isdisjoint(_strings(mine))
+                t for t, mine in zip(self.roles, paths, strict=True) if not full.isdisjoint(mine.split(_COMMA))
             )
         return True
 
@@ -390,24 +390,26 @@ def _shifted(n: int, others: list[int]) -> int:
 
 _PUBLIC = slice(107, 171)
 """Where the public half stands in the token of a key, which all have one length; its object begins at 67."""
-_KEYIDS = re.compile(rb'"keyids":\[([^\]]*)\]')
-_PATHS = re.compile(rb'"paths":\[([^\]]*)\]')
-
-
-def _strings(listed: bytes) -> list[bytes]:
-    """Those that stand in a list, without what is around them. None of them holds a quote."""
-    return listed[1:-1].split(b'","') if listed else []
+_COMMA = b'","'
+_KEYIDS = re.compile(rb'"keyids":\["([^\]]*)"\]')
+_PATHS = re.compile(rb'"paths":\["([^\]]*)"\]')
 
 
 def _ids(token: bytes) -> list[bytes]:
     """The key ids of a plain delegation."""
-    return token[11 : token.index(b'"]', 75)].split(b'","')
+    return token[11 : token.index(b'"]', 75)].split(_COMMA)
 
 
 def _paths(token: bytes) -> list[bytes]:
     """The patterns of a plain delegation."""
     start = token.index(b'"paths":["', 86) + 10
-    return token[start : token.index(b'"]', start)].split(b'","')
+    return token[start : token.index(b'"]', start)].split(_COMMA)
+
+
+def _apart(lists: list[bytes]) -> list[bytes]:
+    """The strings of lists, of which each comes without its first and its last quote."""
+    together = _COMMA.join(lists)
+    return lists if together.count(_COMMA) < len(lists) else together.split(_COMMA)
 
 
 def _found(pattern: re.Pattern[bytes], document: LargeDocument) -> list[bytes]:

@@ -145,7 +145,8 @@ def _found(raw: bytes, forms: Sequence[Form], spaced: bool, known: Sequence[Run]
 def _shows(form: Form, raw: bytes, spaced: bool) -> bool:
     """Whether an entry of `form` stands near the beginning of its container: an expression that fits nowhere takes its
     time to find that out."""
-    start = raw.find(f'"{form.place[-1]}":'.encode())
+    name = f'"{form.place[-1]}":'.encode()
+    start = raw.find(name) if form is not TARGETS else max(raw.find(name, 0, _EDGE), raw.rfind(name, -_EDGE))
     return start >= 0 and run_pattern(form, spaced=spaced).search(raw, start, start + _EDGE) is not None
 
 
