@@ -395,6 +395,16 @@ def test_files_of_a_role_that_was_given_no_path_are_all_outside() -> None:
     same(raw_of(old), raw_of(new), delegator=slowly(raw_of(above)))
 
 
+@pytest.mark.parametrize("given", ["*/", "/*", "*/*"])
+def test_an_empty_segment_fits_nothing(given: str) -> None:
+    """Were only the slashes of what was given counted, entries that are outside of it would be taken for inside."""
+    above = targets(1, 0)
+    roles(above).append(delegation("claimed", roles(above)[0]["keyids"][0], paths=[given]))
+    old, new = targets(12, 12), targets(12, 12, version=2)
+    how = same(raw_of(old), raw_of(new), delegator=slowly(raw_of(above)))
+    assert how == ("reduced" if given == "*/*" else "whole")
+
+
 @pytest.mark.parametrize(
     ("path", "digest"),
     [

@@ -241,6 +241,7 @@ CASES: list[tuple[str, str, str, Callable[[], Document], dict[str, Any]]] = [
     ("FIELD-UNKNOWN", "note", "root", lambda: changed(ROOT, set_in("x-vestry-rehearsal", to=True)), {}),
     ("FIELD-UNKNOWN", "warn", "root", lambda: changed(ROOT, set_in("roles", "root", "treshold", to=1)), {}),
     ("FIELD-UNKNOWN", "warn", "root", lambda: replace(ROOT, extra={"odd": 1}), {}),
+    ("FIELD-UNKNOWN", "warn", "targets", lambda: changed(targets(), set_in("keys", to={"odd": []})), {}),
     ("FIELD-UNKNOWN", "warn", "targets", lambda: targets(a={"paths": ["*"], "odd": 1}), {}),
     ("SIGNATURE-INVALID", "warn", "root", lambda: by(ROOT, (FIRST, "00")), {}),
     ("SIGNATURE-UNKNOWN-KEY", "warn", "root", lambda: by(ROOT, (STRANGER.key.keyid, "00")), {}),

@@ -301,7 +301,7 @@ class _Crowd:
         """Whether all of the crowd is within what its role was given. Where not, all that is outside is counted."""
         if given is None:
             return True
-        whole = {p.count("/") for kind, p in given if kind == "path" and set(p) <= {"*", "/"} and "**" not in p}
+        whole = {p.count("/") for kind, p in given if kind == "path" and set(p.split("/")) == {"*"}}
         index = Index()
         index.add(0, given)
         alike = bool(self._names_here and self.old.left.alike)

@@ -188,7 +188,7 @@ def _unknown(kind: str, signed: Mapping[str, Any]) -> Iterator[tuple[str, tuple[
     keys: list[tuple[tuple[str, ...], Any]] = [(("keys", i), k) for i, k in _members(signed.get("keys"))]
     keys += [(("delegations", "keys", i), k) for i, k in _members(inner.get("keys"))]
     yield from _group("a key", keys, {"keytype", "scheme", "keyval"})
-    values = [((*path, "keyval"), key.get("keyval")) for path, key in keys]
+    values = [((*path, "keyval"), key.get("keyval")) for path, key in keys if isinstance(key, dict)]
     yield from _group("a key value", values, {"public", "private"})
     roles = [(path, role) for _, path, role in holders(signed)]
     top = [(path, role) for path, role in roles if path[0] == "roles"]
