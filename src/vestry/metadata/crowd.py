@@ -1,11 +1,11 @@
 """Large documents without their crowd: entries of the plainest form are found in the bytes and left there.
 
-A claimed role has half a million delegations, nearly all of one form: one Ed25519 key, a threshold of one, one
-pattern. To make objects of them takes seconds and a gigabyte, and no reader looks at them. Here expressions find them
-in the file; each match is one JSON value of known form, spelled out letter by letter. What they leave, with a mark in
-the place of each run of such entries, is read by the one door as any document is. A mark is a value that the file can't
-hold, and it is accepted only where it was found as that member or element of the right container; so the run stood
-there, in its place. Whatever does not fit is read as a whole, the slow way.
+A claimed role has half a million delegations, nearly all of one form: few Ed25519 keys, few patterns. To make objects
+of them takes seconds and a gigabyte, and no reader looks at them. Here expressions find them in the file; each match is
+one JSON value of known form, spelled out letter by letter. What they leave, with a mark in the place of each run of
+such entries, is read by the one door as any document is. A mark is a value that the file can't hold, and it is accepted
+only where it was found as that member or element of the right container; so the run stood there, in its place. Whatever
+does not fit is read as a whole, the slow way.
 """
 
 from __future__ import annotations

@@ -7,11 +7,10 @@ one that is left, or with each other, are therefore left, too. What can't be tol
 
 from __future__ import annotations
 
-import json
 import re
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from operator import lt
@@ -27,6 +26,7 @@ from vestry.metadata.following import Steps, walked
 from vestry.metadata.forms import KEYS, ROLES, TARGETS, Form
 from vestry.metadata.keys import ED25519_PREFIX, Key
 from vestry.metadata.lookalike import Known, project_of, skeletons, unicode_skeleton
+from vestry.metadata.remainder import Numbered, all_names, how_many, part, places_of
 from vestry.metadata.rules_delegations import delegated, patterns
 from vestry.metadata.rules_keys import SMALL_ORDER
 from vestry.metadata.rules_names import fits
@@ -129,7 +129,7 @@ class _Crowd:
     def __init__(self, old: LargeDocument, new: LargeDocument, steps: Mapping[tuple[str, ...], Steps]) -> None:
         self.old, self.new, self.steps = old, new, steps
         self.drawn: dict[tuple[str, ...], set[bytes]] = {form.place: set() for form in (KEYS, ROLES, TARGETS)}
-        self.left = _plain(old, steps, old=True), _plain(new, steps, old=False)
+        self.left = part(old, steps, old=True), part(new, steps, old=False)
 
     @cached_property
     def keys(self) -> list[bytes]:
@@ -174,7 +174,7 @@ class _Crowd:
 
     def draw_out(self, names: set[str], given: list[tuple[str, str]] | None, well_known: Known) -> bool:
         """Draw out what touches what is left; False where that can't be told."""
-        if _count(self.new) <= look_ahead.MOST_ROLES:  # these are all looked ahead for
+        if how_many(self.new) <= look_ahead.MOST_ROLES:  # these are all looked ahead for
             self.drawn[KEYS.place].update(self.keys)
             self.drawn[ROLES.place].update(self.roles)
         roles = [r for side in self.left for r in delegated(side).values()]
@@ -209,7 +209,7 @@ class _Crowd:
         was = dict(zip(reduced.places[0], delegated(reduced.old.signed), strict=True))
         if found <= was.keys():
             return replace(reduced, moved=frozenset(was[place] for place in found))
-        was = dict(enumerate(_names(self.old)))
+        was = dict(enumerate(all_names(self.old)))
         moved = frozenset(was[place] for place in found)
         self.drawn[ROLES.place].update(t for t in self.roles if ROLES.name(t).decode() in moved)
         self._pair()
@@ -345,28 +345,19 @@ class _Crowd:
         """Both versions: what was never plain, what differs, and what was drawn out, in their order."""
         sides: list[tuple[Document, list[int]]] = []
         for document, is_old in ((self.old, True), (self.new, False)):
-            signed = _plain(document, self.steps, old=is_old, drawn=self._numbered(is_old))
-            places = _places(document, self.steps, self._numbered(is_old), old=is_old)
-            made = Document(
-                b"",
-                signed,
-                document.signatures,
-                encode(signed),
-                document.type,
-                document.version,
-                document.expires,
-                document.extra,
-            )
-            sides.append((made, places))
+            signed = part(document, self.steps, old=is_old, drawn=self._numbered(is_old))
+            places = places_of(document, self.steps, self._numbered(is_old), old=is_old)
+            named = (document.type, document.version, document.expires, document.extra)
+            sides.append((Document(b"", signed, document.signatures, encode(signed), *named), places))
         for document in (self.old, self.new):
             document.left.tokens.clear()  # as large as the documents, and quickly made again
         (old, was), (new, now) = sides
-        whole = _count(self.new)
+        whole = how_many(self.new)
         return Reduced(old, new, (was, now), whole - len(now))
 
-    def _numbered(self, is_old: bool) -> dict[tuple[str, ...], list[tuple[int, bytes]]]:
+    def _numbered(self, is_old: bool) -> dict[tuple[str, ...], Numbered]:
         """What was drawn out, with its number in the crowd of one version."""
-        found: dict[tuple[str, ...], list[tuple[int, bytes]]] = {}
+        found: dict[tuple[str, ...], Numbered] = {}
         for form in (KEYS, ROLES, TARGETS):
             drawn = self.drawn[form.place]
             step = self.steps[form.place]
@@ -418,94 +409,7 @@ def _found(pattern: re.Pattern[bytes], document: LargeDocument) -> list[bytes]:
     return [found for run in runs for found in pattern.findall(run.raw, run.start, run.end)]
 
 
-def _entry(form: Form, token: bytes) -> bytes:
-    return form.before + token + form.after
-
-
 def _members(signed: Any, place: tuple[str, ...]) -> Mapping[str, Any]:
     for name in place:
         signed = signed.get(name) if isinstance(signed, dict) else None
     return signed if isinstance(signed, dict) else {}
-
-
-def _plain(
-    document: LargeDocument,
-    steps: Mapping[tuple[str, ...], Steps],
-    *,
-    old: bool,
-    drawn: Mapping[tuple[str, ...], list[tuple[int, bytes]]] | None = None,
-) -> dict[str, Any]:
-    """The signed part with what was never plain, with what the other version lacks, and with what was drawn out."""
-    signed = dict(document.left.signed)
-    if isinstance(signed.get("delegations"), dict):
-        signed["delegations"] = dict(signed["delegations"])
-    for form in (KEYS, TARGETS):
-        more = [t for _, t in _own(steps[form.place], old, drawn)]
-        if more:
-            holder = signed if form is TARGETS else signed["delegations"]
-            made = json.loads(b"{" + b",".join(_entry(form, t) for t in more) + b"}")
-            holder[form.place[-1]] = dict(sorted((holder[form.place[-1]] | made).items()))
-    more_roles = _own(steps[ROLES.place], old, drawn)
-    if more_roles:
-        made_roles = json.loads(b"[" + b",".join(_entry(ROLES, t) for _, t in more_roles) + b"]")
-        by_number = list(zip((n for n, _ in more_roles), made_roles, strict=True))
-        signed["delegations"]["roles"] = [e for _, e in _merged(document, by_number)]
-    return signed
-
-
-def _own(
-    step: Steps, old: bool, drawn: Mapping[tuple[str, ...], list[tuple[int, bytes]]] | None
-) -> list[tuple[int, bytes]]:
-    own = list(step.gone if old else step.come)
-    return sorted(own + (drawn[step.form.place] if drawn else []))
-
-
-def _merged(document: LargeDocument, crowd: list[tuple[int, Any]]) -> Iterator[tuple[int, Any]]:
-    """Delegations that are left and some of the crowd, in their order, each with its place in the whole list."""
-    others = document.left.signed["delegations"]["roles"]
-    runs = [(run, at) for run, at in document.left.runs if run.form is ROLES]
-    sizes = [run.count for run, _ in runs]
-    place = number = taken = 0
-    rest = iter(crowd)
-    following = next(rest, None)
-    for (_, at), size in zip(runs, sizes, strict=True):
-        for other in others[taken:at]:
-            yield place, other
-            place += 1
-        taken = at
-        while following is not None and following[0] < number + size:
-            yield place + following[0] - number, following[1]
-            following = next(rest, None)
-        place, number = place + size, number + size
-    for other in others[taken:]:
-        yield place, other
-        place += 1
-
-
-def _places(
-    document: LargeDocument,
-    steps: Mapping[tuple[str, ...], Steps],
-    drawn: Mapping[tuple[str, ...], list[tuple[int, bytes]]],
-    *,
-    old: bool,
-) -> list[int]:
-    inner = document.left.signed.get("delegations")
-    if not isinstance(inner, dict) or not isinstance(inner.get("roles"), list):
-        return []
-    return [place for place, _ in _merged(document, list(_own(steps[ROLES.place], old, drawn)))]
-
-
-def _names(document: LargeDocument) -> Iterator[str]:
-    """The names of all delegations, in their order."""
-    crowd = list(enumerate(name.decode() for name in document.left.names(ROLES)))
-    yield from (each if isinstance(each, str) else each["name"] for _, each in _merged(document, crowd))
-
-
-def _count(document: LargeDocument) -> int:
-    inner = document.left.signed.get("delegations")
-    others = inner.get("roles") if isinstance(inner, dict) else None
-    crowd = sum(run.count for run, _ in document.left.runs if run.form is ROLES)
-    return crowd + (len(others) if isinstance(others, list) else 0)
-
-
-Locate = Callable[[Edit], Edit]
