@@ -399,7 +399,9 @@ def test_the_guides_snippet_verifies_seals_with_securesystemslib_alone(
         command = [sys.executable, "-I", "-c", snippet, str(path), str(copy / "signed" / "1.root.json")]
         ran = subprocess.run(command, capture_output=True, text=True, check=False)
         assert ran.returncode == 0, ran.stderr
-        assert "'person': " in ran.stdout
+        printed = json.loads(ran.stdout)
+        sealed = json.loads(base64.b64decode(json.loads(path.read_text())["payload"]))
+        assert printed == sealed, "also the key, which readers compare with the person's own"
     changed(only(copy), put("agree", True))
     command = [sys.executable, "-I", "-c", snippet, str(only(copy)), str(copy / "signed" / "1.root.json")]
     assert subprocess.run(command, capture_output=True, check=False).returncode != 0
