@@ -17,7 +17,7 @@ from holders import EXPIRES, holder
 
 from vestry.cli.main import main
 from vestry.errors import InputRejected
-from vestry.metadata import aside, crowd, document, following, forms, intake, look_ahead, reduction, runs
+from vestry.metadata import aside, claims, crowd, document, following, forms, intake, look_ahead, reduction, runs
 from vestry.metadata.document import Document, LargeDocument
 from vestry.metadata.lookalike import known_with
 from vestry.metadata.review import Review, review
@@ -468,6 +468,16 @@ def test_the_crowd_is_left_out() -> None:
     assert found is not None
     assert len(found.new.signed["delegations"]["roles"]) == 1
     assert found.new.signed["targets"] == {}
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+def test_whether_claimed_projects_end_the_search_is_told_of_any_file(indent: int | None) -> None:
+    """Were the file asked as it stands, an indented one would end no search, and a field of any name could."""
+    signed = targets(4, 0)
+    signed["x-note"] = {"terminating": False}
+    raw = raw_of(signed, indent=indent)
+    assert isinstance(quickly(raw), LargeDocument)
+    assert claims._endings(quickly(raw)) == claims._endings(slowly(raw)) == {True}
 
 
 def test_limits_hold_for_large_documents() -> None:

@@ -12,7 +12,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
-from vestry.metadata import drafting, scope
+from vestry.metadata import drafting, forms, scope
 from vestry.metadata.delegation_index import Index
 from vestry.metadata.document import ROLES, Document, LargeDocument
 from vestry.metadata.edits import DELEGATED
@@ -217,7 +217,7 @@ def _claimed(claimed: Document | None, projects: frozenset[str]) -> tuple[Callab
     if isinstance(claimed, LargeDocument):
         few = set(delegated(claimed.left.signed))
         many = claimed.left.numbers()
-        names = [*few, *b"\n".join(many).decode().split("\n")]
+        names = [*few, *map(bytes.decode, many)]
     else:
         few, many = set(delegated(claimed.signed)) if claimed is not None else set(), {}
         names = list(few)
@@ -237,5 +237,7 @@ def _endings(claimed: Document | None) -> frozenset[bool]:
     part = claimed.left if isinstance(claimed, LargeDocument) else claimed
     found = {role["terminating"] for role in delegated(part.signed).values()}
     if isinstance(claimed, LargeDocument):
-        found |= {value for value in (True, False) if f'"terminating":{str(value).lower()}'.encode() in claimed.raw}
+        runs = [run for run, _ in claimed.left.runs if run.form is forms.ROLES]
+        texts = {value: f'"terminating":{str(value).lower()}'.encode() for value in (True, False)}
+        found |= {v for v, text in texts.items() if any(run.raw.find(text, run.start, run.end) >= 0 for run in runs)}
     return frozenset(found)
