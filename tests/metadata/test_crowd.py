@@ -480,6 +480,16 @@ def test_whether_claimed_projects_end_the_search_is_told_of_any_file(indent: int
     assert claims._endings(quickly(raw)) == claims._endings(slowly(raw)) == {True}
 
 
+def test_of_two_claimed_names_that_look_alike_the_same_is_told() -> None:
+    """Were it the first that is met, a plain delegation would come after all that are not."""
+    signed = targets(2, 0)
+    for role, name in zip(roles(signed), ("a_b", "a-b"), strict=True):
+        role["name"] = name
+    roles(signed)[1]["x-note"] = "not plain"
+    told = [claims._claimed(read(raw_of(signed)), frozenset(["A-B"]))[1] for read in (slowly, quickly)]
+    assert told == [{"A-B": "a-b"}] * 2
+
+
 def test_limits_hold_for_large_documents() -> None:
     """Size is refused before anything is looked for."""
     raw = raw_of(targets(9, 0))

@@ -225,8 +225,10 @@ def _claimed(claimed: Document | None, projects: frozenset[str]) -> tuple[Callab
     alike: dict[str, str] = {}
     for name, shape in skeletons(names):
         project = shapes.get(shape.translate(_BARE))
-        if project is not None and project != name and (project not in alike or normal(name) == project):
-            alike[project] = name
+        if project is not None and project != name:
+            # One that indexes take for it, or else the first by name: large files are not met in their order.
+            both = (alike.get(project, name), name)
+            alike[project] = min((normal(other) != project, other) for other in both)[1]
     return lambda name: name in few or name.encode("utf-8", "surrogateescape") in many, alike
 
 
