@@ -90,7 +90,8 @@ def exports_in(state: State, folder: Path) -> Mapping[str, str]:
         for to in {event.to, event.to.partition(" on ")[0]}:
             name = Path(to).name
             if name not in ("", "..") and (folder / name).is_dir():
-                inside = {f"{name}/{file}": digest for file, digest in event.files.items()}
+                digests = {**event.files, drives.SUMS: _sha256(drives.listing(event.files))}
+                inside = {f"{name}/{file}": digest for file, digest in digests.items()}
                 found |= {file: digest for file, digest in inside.items() if ".." not in Path(file).parts}
     return found
 

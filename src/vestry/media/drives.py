@@ -43,14 +43,15 @@ _REASONS = {
 
 def sums(files: Mapping[str, bytes]) -> bytes:
     """The content of a ``SHA256SUMS`` over `files`, in the format of sha256sum(1), sorted by name."""
-    return _listing(_digests(files))
+    return listing(_digests(files))
 
 
 def _digests(files: Mapping[str, bytes]) -> dict[str, str]:
     return {name: hashlib.sha256(data).hexdigest() for name, data in files.items() if name != SUMS}
 
 
-def _listing(digests: Mapping[str, str]) -> bytes:
+def listing(digests: Mapping[str, str]) -> bytes:
+    """The content of a ``SHA256SUMS`` that gives files these SHA-256, in hex."""
     return "".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items())).encode()
 
 
@@ -72,20 +73,20 @@ def export(files: Mapping[str, bytes], to: Path) -> Mapping[str, str]:
     if any(name.split("/")[0] == SUMS and name != SUMS for name in files):
         raise InputRejected(f"{SUMS} is a file, not a folder", where=printable(str(to)), code="E-NAME")
     wanted = _digests(files)
-    listing = files.get(SUMS) or _listing(wanted)
+    told = files.get(SUMS) or listing(wanted)
     with _translated(to):
         to.mkdir(parents=True, exist_ok=True)
-        _room_for({**files, SUMS: listing}, to)
+        _room_for({**files, SUMS: told}, to)
         _remove(to / SUMS)
         for name, data in files.items():
             if name != SUMS:
                 _make_folders(to, name)
                 _place(to / name, data)
-        last = _temporary(to / SUMS, listing)
+        last = _temporary(to / SUMS, told)
         try:
             for name, digest in wanted.items():
                 _compare(to / name, digest)
-            wanted[SUMS] = hashlib.sha256(listing).hexdigest()
+            wanted[SUMS] = hashlib.sha256(told).hexdigest()
             _compare(last, wanted[SUMS])
             last.replace(to / SUMS)
         except BaseException:
