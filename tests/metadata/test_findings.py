@@ -630,6 +630,17 @@ def test_the_first_release_is_asked_what_it_asked() -> None:
     assert codes(None) == codes(release(f"vestry {__version__}"))
 
 
+def test_hostile_text_names_what_a_terminal_obeys_before_accents_and_counts_the_rest() -> None:
+    """An accent or two beside it would else leave the control that turns the line around unnamed."""
+    (told,) = (
+        f.text
+        for f in found("targets", named_target("\x1b\u0301\u0302\u200b\u202e")).values()
+        if f.code == "TEXT-HOSTILE"
+    )
+    named = "U+001B control character, U+200B zero width space, U+202E right-to-left override and 2 more"
+    assert told.endswith(named)
+
+
 def test_a_root_that_enough_have_signed_is_not_called_unverifiable() -> None:
     """Nor is one that nobody has signed yet."""
     new = next_root(ROOT, PEOPLE, 3)

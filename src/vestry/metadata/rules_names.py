@@ -146,11 +146,13 @@ _CONTROLS = re.compile(r"[^\x20-\x7e]")
 
 
 def _judge(text: str, is_name: bool) -> tuple[str, Any]:
-    odd = sorted(set(_CONTROLS.findall(text)))
+    # By category: controls and formats (C), which a terminal obeys, are named before marks (M).
+    odd = sorted(set(_CONTROLS.findall(text)), key=lambda ch: (unicodedata.category(ch)[0], ch))
     worst = [ch for ch in odd if _fools(ch) and (is_name or ch not in "\n\t")]
-    shown = ", ".join(
-        f"U+{ord(ch):04X} {unicodedata.name(ch, 'control character').lower()}" for ch in (worst or odd)[:3]
-    )
+    told = worst or odd
+    shown = ", ".join(f"U+{ord(ch):04X} {unicodedata.name(ch, 'control character').lower()}" for ch in told[:3])
+    if len(told) > 3:
+        shown += f" and {len(told) - 3} more"
     if worst:
         return f"characters that hide or mislead: {shown}", "stop"
     return f"letters that may look like others: {shown}", "warn" if is_name else "note"
