@@ -24,6 +24,7 @@ _LONGEST = 1 << 12
 """Bytes that the name of any plain entry ends before."""
 # What stands before and after an entry; nothing, where all else was left away.
 _OPEN = (b",", b"{", b"[", b"")
+_END = (b"}", b"]")
 _CLOSED = (b",", b"}", b"]", b"")
 
 
@@ -170,6 +171,11 @@ def _differ(walk: _Walk, i: int, j: int, end: int) -> tuple[int, int] | None:
     mine, theirs = walk.pattern.match(walk.old, i, end), walk.pattern.match(walk.new, j)
     if mine is None:
         return None
+    if theirs is None and (j > len(walk.new) or walk.new[j - 1 : j] in _END):
+        name = form.name(_token(form, mine[0]))
+        number = walk.names[name] if form.is_list else (i - walk.start) // (form.length + 1)
+        walk.gone.append((number, _token(form, mine[0])))
+        return mine.end() + 1, j
     if theirs is None:
         # Something that is not plain stands here. It stays in its place, and is read as any.
         after = walk.pattern.search(walk.new, j, j + _FAR)
