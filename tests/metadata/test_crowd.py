@@ -353,6 +353,17 @@ def test_a_file_in_the_place_of_all_others_is_told(indent: int | None) -> None:
     assert "target-added" in {change.kind for change in told.changes}
 
 
+def test_a_new_key_that_begins_like_one_of_the_crowd_is_told_whole() -> None:
+    """Eight digits in common are made in an hour; whoever knows the old key by them would take the new one for it."""
+    old, new = targets(30, 0), targets(30, 0, version=2)
+    alike = roles(old)[3]["keyids"][0][:8] + "0" * 56
+    new["delegations"]["keys"][alike] = key("another")[1]
+    roles(new)[20]["keyids"] = [alike]
+    assert same(raw_of(old), raw_of(new)) == "reduced"
+    found = review("claimed", quickly(raw_of(new)), old=quickly(raw_of(old)), now=NOW)
+    assert any(alike in change.text for change in found.changes)
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_bytes_that_were_damaged_are_refused_with_the_same_words(seed: int) -> None:
     """A door with a second, quicker leaf must keep out the same things."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from operator import lt
@@ -21,7 +21,7 @@ from vestry.metadata.canonical import encode
 from vestry.metadata.changes import in_order
 from vestry.metadata.delegation_index import Index, segments_meet, wild
 from vestry.metadata.document import Document, LargeDocument
-from vestry.metadata.edits import DELEGATED, Edit
+from vestry.metadata.edits import DELEGATED, Edit, listed_ids
 from vestry.metadata.following import Steps, walked
 from vestry.metadata.forms import KEYS, ROLES, TARGETS, Form
 from vestry.metadata.keys import ED25519_PREFIX, Key
@@ -216,8 +216,8 @@ class _Crowd:
         return replace(self.reduced(), moved=moved)
 
     def _keys(self, roles: list[dict[str, Any]]) -> None:
-        """Keys that are not of exactly one plain delegation, that stand here twice, that are weak, or whose id is
-        another than their digest."""
+        """Keys that are not of exactly one plain delegation, that stand here twice, that are weak, whose id is another
+        than their digest, or begins like one that is left."""
         wanted = _apart(self._less(_found(_KEYIDS, self.old), ROLES))
         crowd = set(wanted)
         odd = {kid for kid, count in Counter(wanted).items() if count > 1} if len(crowd) != len(wanted) else set()
@@ -226,6 +226,8 @@ class _Crowd:
         if len(crowd) != len(kids) or not crowd.issuperset(kids):
             odd |= crowd.symmetric_difference(kids)
         odd |= crowd & {i.encode() for r in roles for i in r.get("keyids", ()) if isinstance(i, str) and i.isascii()}
+        shown = {i[:8].encode() for i in self._left_ids() if i.isascii()}
+        odd |= {kid for kid in kids if kid[:8] in shown}
         del crowd
         twice = {point.hex().encode() for point in SMALL_ORDER}
         for side in self.left:
@@ -243,6 +245,12 @@ class _Crowd:
         del kids
         if odd:
             self._draw_keys(odd)
+
+    def _left_ids(self) -> Iterator[str]:
+        """Key ids that a reader may meet, in which as many digits are told as tell them from any that begins alike."""
+        for document, signed in zip((self.old, self.new), self.left, strict=True):
+            yield from listed_ids(signed)
+            yield from (signature.keyid for signature in document.signatures)
 
     def _names(self, names: set[str]) -> None:
         """Delegations whose names look like one of `names`, or like each other's."""
