@@ -48,6 +48,8 @@ class Reduced:
     places: tuple[list[int], list[int]]
     delegations: int
     moved: frozenset[str] = frozenset()
+    alike: frozenset[str] = frozenset()
+    """Ids of keys that are not here and begin like one that is."""
 
     def order(self) -> list[int]:
         """The old places of the delegations that both versions have, in their new order: of all, those that are not
@@ -129,6 +131,7 @@ class _Crowd:
     def __init__(self, old: LargeDocument, new: LargeDocument, steps: Mapping[tuple[str, ...], Steps]) -> None:
         self.old, self.new, self.steps = old, new, steps
         self.drawn: dict[tuple[str, ...], set[bytes]] = {form.place: set() for form in (KEYS, ROLES, TARGETS)}
+        self.alike: frozenset[str] = frozenset()
         self.left = part(old, steps, old=True), part(new, steps, old=False)
 
     @cached_property
@@ -216,8 +219,8 @@ class _Crowd:
         return replace(self.reduced(), moved=moved)
 
     def _keys(self, roles: list[dict[str, Any]]) -> None:
-        """Keys that are not of exactly one plain delegation, that stand here twice, that are weak, whose id is another
-        than their digest, or begins like one that is left."""
+        """Keys that are not of exactly one plain delegation, that stand here twice, that are weak, or whose id is
+        another than their digest; and those whose id begins like one that is left, which need not be."""
         wanted = _apart(self._less(_found(_KEYIDS, self.old), ROLES))
         crowd = set(wanted)
         odd = {kid for kid, count in Counter(wanted).items() if count > 1} if len(crowd) != len(wanted) else set()
@@ -227,7 +230,7 @@ class _Crowd:
             odd |= crowd.symmetric_difference(kids)
         odd |= crowd & {i.encode() for r in roles for i in r.get("keyids", ()) if isinstance(i, str) and i.isascii()}
         shown = {i[:8].encode() for i in self._left_ids() if i.isascii()}
-        odd |= {kid for kid in kids if kid[:8] in shown}
+        self.alike = frozenset(kid.decode() for kid in kids if kid[:8] in shown)
         del crowd
         twice = {point.hex().encode() for point in SMALL_ORDER}
         for side in self.left:
@@ -361,7 +364,7 @@ class _Crowd:
             document.left.tokens.clear()  # as large as the documents, and quickly made again
         (old, was), (new, now) = sides
         whole = how_many(self.new)
-        return Reduced(old, new, (was, now), whole - len(now))
+        return Reduced(old, new, (was, now), whole - len(now), alike=self.alike)
 
     def _numbered(self, is_old: bool) -> dict[tuple[str, ...], Numbered]:
         """What was drawn out, with its number in the crowd of one version."""

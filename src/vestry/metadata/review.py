@@ -145,7 +145,8 @@ def review(
         tallies = counting()
     was, is_now = (reduced.old, reduced.new) if reduced is not None else (old, new)
     located, moved = (reduced.located, reduced.moved) if reduced is not None else (None, None)
-    digits = quoting.digits(_key_ids((is_now, *([was] if was else ())), authorities))
+    beside = reduced.alike if reduced is not None else ()
+    digits = quoting.digits((*beside, *_key_ids((is_now, *([was] if was else ())), authorities)))
     if new.type == "layout":
         listed = layout_changes.changes(was.signed if was else None, is_now.signed, known=names, digits=digits)
     else:
